@@ -1,0 +1,496 @@
+"""The parameters: one typed row each, from which everything else is derived.
+
+The host keeps parameters as a map of strings. A field of :class:`Parameters` declares one: its
+type, default, range and words. Parsing, writing back, Studio's form, the command line, the
+README's table and the tests all read the rows, so a parameter is added in one place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import PurePath
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from infer_segment_anything_2.errors import ParameterError
+
+__all__ = [
+    "DEMO_MODEL_NAME",
+    "GROUP_TITLES",
+    "MODEL_NAMES",
+    "ROWS",
+    "ParameterRow",
+    "Parameters",
+    "check_names",
+    "stringify",
+]
+
+Value = bool | int | float | str
+Kind = Literal["bool", "int", "float", "choice", "text"]
+Group = Literal["model", "prompts", "everything", "cleanup"]
+
+GROUP_TITLES: dict[Group, str] = {
+    "model": "Model",
+    "prompts": "Prompts",
+    "everything": "Everything mode",
+    "cleanup": "Clean-up",
+}
+
+DEMO_MODEL_NAME = "sam2_demo_nano"
+MODEL_NAMES = (
+    "sam2.1_hiera_tiny",
+    "sam2.1_hiera_small",
+    "sam2.1_hiera_base_plus",
+    "sam2.1_hiera_large",
+    "sam2_hiera_tiny",
+    "sam2_hiera_small",
+    "sam2_hiera_base_plus",
+    "sam2_hiera_large",
+    DEMO_MODEL_NAME,
+)
+
+_TRUE_WORDS = frozenset({"true", "t", "yes", "y", "on", "1"})
+_FALSE_WORDS = frozenset({"false", "f", "no", "n", "off", "0"})
+_UNSET_WORDS = frozenset({"", "none"})
+_LONGEST_QUOTE = 60
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """What is known of one parameter.
+
+    Attributes:
+        key: Its name in the host's map.
+        kind: How its text is read.
+        default: Its value unless set; never holds a double quote or a newline, because the host
+            writes defaults into Python source unescaped.
+        group: The part of the form it belongs to.
+        label: Its name for people.
+        help: One or two sentences: the meaning, and which way it acts.
+        minimum: Smallest value, for numbers.
+        maximum: Largest value, for numbers.
+        choices: The allowed words, for choices.
+        example: A text to show in an empty field.
+        alias_of: The key of the parameter that this one is another name of, else "".
+    """
+
+    key: str
+    kind: Kind
+    default: Value
+    group: Group
+    label: str
+    help: str
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    choices: tuple[str, ...] = ()
+    example: str = ""
+    alias_of: str = ""
+
+    @property
+    def expected(self) -> str:
+        """The allowed values in words, such as "a whole number from 1 to 512"."""
+        if self.kind == "bool":
+            return "True or False"
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "text":
+            return "text"
+        noun = "a whole number" if self.kind == "int" else "a number"
+        return f"{noun} from {self.minimum:g} to {self.maximum:g}"
+
+    def parse(self, text: str) -> Value:
+        """Reads the value from the host's text.
+
+        Empty text, and "None", which the host makes of ``None``, stand for the default.
+
+        Raises:
+            ParameterError: The text is not of the kind, or out of range.
+        """
+        stripped = text.strip()
+        if stripped.lower() in _UNSET_WORDS:
+            return self.default
+        if self.kind == "text":
+            return text
+        try:
+            value = _READERS[self.kind](stripped)
+        except (ValueError, OverflowError, ZeroDivisionError):
+            raise self._refusal(text) from None
+        if self.kind == "choice" and value not in self.choices:
+            raise self._refusal(text, nearest=_nearest(stripped, self.choices))
+        if self.kind in ("int", "float") and not self.minimum <= float(value) <= self.maximum:
+            raise self._refusal(text)
+        return value
+
+    def format(self, value: Value) -> str:
+        """Writes a value as the host's text; :meth:`parse` gives exactly it back."""
+        return repr(value) if isinstance(value, float) else str(value)
+
+    def _refusal(self, text: str, nearest: str = "") -> ParameterError:
+        quoted = repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "...")
+        advice = f"did you mean '{nearest}'?" if nearest else f"the default is {self.default!r}"
+        message = f"Parameter {self.key} must be {self.expected}, got {quoted}; {advice}."
+        return ParameterError(message, key=self.key, value=text)
+
+
+def _read_bool(text: str) -> bool:
+    word = text.lower()
+    if word not in _TRUE_WORDS | _FALSE_WORDS:
+        raise ValueError(text)
+    return word in _TRUE_WORDS
+
+
+def _read_float(text: str) -> float:
+    """Reads a finite number; also a fraction such as "512/1500"."""
+    numerator, _, denominator = text.partition("/")
+    value = float(numerator) / float(denominator) if denominator else float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _read_int(text: str) -> int:
+    """Reads a whole number; also one written as a float, "32.0"."""
+    try:
+        return int(text)
+    except ValueError:
+        value = _read_float(text)
+        if value != int(value):
+            raise
+        return int(value)
+
+
+_READERS = {"bool": _read_bool, "int": _read_int, "float": _read_float, "choice": str}
+
+
+def _row(kind: Kind, default: Value, group: Group, label: str, words: str, **facts: Any) -> Any:
+    """A dataclass field that carries its :class:`ParameterRow`, less the key."""
+    facts.update(kind=kind, default=default, group=group, label=label, help=words)
+    return field(default=default, metadata={"row": facts})
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The typed values of all parameters; immutable."""
+
+    model_name: str = _row(
+        "choice",
+        "sam2.1_hiera_small",
+        "model",
+        "Model",
+        "Which SAM 2 network to use. Larger ones see more and take longer; sam2_demo_nano comes "
+        "with the plugin and is a toy for demos and tests without network.",
+        choices=MODEL_NAMES,
+    )
+    model_path: str = _row(
+        "text",
+        "",
+        "model",
+        "Own weights",
+        "A checkpoint file of your own (.pt or .safetensors), fine-tuned for example. Its size and "
+        "version are read from it, and model_name is then not used.",
+        example="/data/my_finetuned_sam2.pt",
+    )
+    cuda: bool = _row(
+        "bool",
+        True,
+        "model",
+        "Use the GPU",
+        "Run on the GPU when there is a usable one, otherwise on the CPU with a warning.",
+    )
+    precision: str = _row(
+        "choice",
+        "auto",
+        "model",
+        "Precision",
+        "Number format of the network. auto is float32 on a CPU and the fastest safe half "
+        "precision on a GPU; half precision is faster and moves a few mask edges.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    input_size_percent: int = _row(
+        "int",
+        100,
+        "model",
+        "Picture size (%)",
+        "Shrinks the picture before the network sees it; prompts and masks stay in pixels of the "
+        "original. Lower sees less detail. It saves little: the network has a fixed input size.",
+        minimum=1,
+        maximum=100,
+    )
+    apply_postprocessing: bool = _row(
+        "bool",
+        True,
+        "cleanup",
+        "Prefer a stable mask",
+        "Where one mask per object is asked for and the network's single mask is unstable, take "
+        "the best of its three instead, as Meta's code does.",
+    )
+    input_point: str = _row(
+        "text",
+        "",
+        "prompts",
+        "Points",
+        "Points on the object in pixels, [x, y] or [[x, y], [x, y]]. All are one object; with "
+        "boxes, a point belongs to the smallest box around it.",
+        example="[[500, 375], [610, 420]]",
+    )
+    input_point_label: str = _row(
+        "text",
+        "",
+        "prompts",
+        "Point labels",
+        "One label per point: 1 on the object, 0 on the background. Empty means all 1.",
+        example="[1, 0]",
+    )
+    input_box: str = _row(
+        "text",
+        "",
+        "prompts",
+        "Boxes",
+        "Boxes around objects in pixels, [x1, y1, x2, y2] or a list of those. Each is an object.",
+        example="[[425, 600, 700, 875]]",
+    )
+    multimask_output: bool = _row(
+        "bool",
+        False,
+        "prompts",
+        "Three masks per object",
+        "Give the network's three proposals for each prompted object (often part, object, whole), "
+        "ranked by predicted quality in outputs 1, 2 and 3. Off gives the best one in output 1.",
+    )
+    points_per_side: int = _row(
+        "int",
+        32,
+        "everything",
+        "Points per side",
+        "The grid has this many points in each direction, each proposing masks. Higher finds "
+        "smaller objects; time grows with its square.",
+        minimum=1,
+        maximum=512,
+    )
+    points_per_batch: int = _row(
+        "int",
+        64,
+        "everything",
+        "Points per batch",
+        "At most this many points are worked on at once. Lower needs less memory.",
+        minimum=1,
+        maximum=65536,
+    )
+    automatic_multimask_output: bool = _row(
+        "bool",
+        True,
+        "everything",
+        "Three masks per point",
+        "Each grid point proposes three masks (part, object, whole) instead of one. Off is faster "
+        "and finds less.",
+    )
+    use_m2m: bool = _row(
+        "bool",
+        False,
+        "everything",
+        "Refine masks (m2m)",
+        "Pass each proposed mask through the decoder a second time. Cleaner edges, about three "
+        "times the time.",
+    )
+    mask_threshold: float = _row(
+        "float",
+        0.0,
+        "everything",
+        "Mask threshold",
+        "Pixels whose logit is above this belong to the mask, in both modes. Higher makes "
+        "masks smaller.",
+        minimum=-32.0,
+        maximum=32.0,
+    )
+    iou_thresh: float = _row(
+        "float",
+        0.8,
+        "everything",
+        "Predicted IoU threshold",
+        "Masks whose quality the network itself rates at or below this are dropped. Higher keeps "
+        "fewer masks.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    iou_thres: float = _row(
+        "float",
+        0.8,
+        "everything",
+        "Predicted IoU threshold (old name)",
+        "The older name of iou_thresh; both always hold the same value.",
+        minimum=0.0,
+        maximum=1.0,
+        alias_of="iou_thresh",
+    )
+    stability_score_thresh: float = _row(
+        "float",
+        0.95,
+        "everything",
+        "Stability threshold",
+        "Masks that change too much when the mask threshold moves by the stability offset are "
+        "dropped. Higher keeps fewer, crisper masks.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    stability_score_offset: float = _row(
+        "float",
+        1.0,
+        "everything",
+        "Stability offset",
+        "How far the mask threshold is moved to measure stability. Higher keeps fewer masks.",
+        minimum=0.0,
+        maximum=32.0,
+    )
+    box_nms_thresh: float = _row(
+        "float",
+        0.7,
+        "everything",
+        "Duplicate threshold",
+        "Of masks whose boxes overlap by more than this, only the best rated stays. Lower keeps "
+        "fewer masks.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    crop_n_layers: int = _row(
+        "int",
+        0,
+        "everything",
+        "Crop layers",
+        "Also search enlarged crops of the picture: 4 crops for 1, 20 for 2, 84 for 3. Finds "
+        "small objects; time grows with the number of crops.",
+        minimum=0,
+        maximum=4,
+    )
+    crop_nms_thresh: float = _row(
+        "float",
+        0.7,
+        "everything",
+        "Duplicate threshold between crops",
+        "As the duplicate threshold, between masks of different crops. Lower keeps fewer masks.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    crop_overlap_ratio: float = _row(
+        "float",
+        512 / 1500,
+        "everything",
+        "Crop overlap",
+        "How far neighbouring crops overlap, as a fraction of the picture's shorter side. Higher "
+        "loses fewer objects at seams.",
+        minimum=0.0,
+        maximum=0.99,
+    )
+    crop_n_points_downscale_factor: int = _row(
+        "int",
+        1,
+        "everything",
+        "Fewer points in crops",
+        "Points per side are divided by this for each crop layer. Higher is faster.",
+        minimum=1,
+        maximum=16,
+    )
+
+    @classmethod
+    def from_strings(cls, values: Mapping[str, str], base: Parameters | None = None) -> Parameters:
+        """Reads the host's map of strings; nothing is kept when anything is wrong.
+
+        Args:
+            values: Texts by key; a missing key keeps its value in ``base``, an unknown one is
+                left out (the host does the same; see :func:`check_names`).
+            base: The values so far, the defaults if None. Where two names of one parameter
+                disagree, the one that differs from ``base`` counts.
+
+        Raises:
+            ParameterError: A text does not parse, is out of range, or two names of one parameter
+                were set to different values.
+        """
+        base = base or cls()
+        parsed = {row.key: row.parse(values[row.key]) for row in ROWS if row.key in values}
+        for row in ROWS:
+            if row.alias_of:
+                parsed.update(_agreed(row, parsed, base))
+        return replace(base, **cast("dict[str, Any]", parsed))
+
+    def to_strings(self) -> dict[str, str]:
+        """Writes all values as the host's map; :meth:`from_strings` gives exactly them back."""
+        return {row.key: row.format(getattr(self, row.key)) for row in ROWS}
+
+
+ROWS: tuple[ParameterRow, ...] = tuple(
+    ParameterRow(key=declared.name, **declared.metadata["row"]) for declared in fields(Parameters)
+)
+
+
+def _agreed(alias: ParameterRow, parsed: dict[str, Value], base: Parameters) -> dict[str, Value]:
+    """The common value of a parameter and its other name, under both keys."""
+    keys = (alias.alias_of, alias.key)
+    changed = {
+        key: parsed[key]
+        for key in keys
+        if parsed.get(key, base_value(base, key)) != base_value(base, key)
+    }
+    if len(set(changed.values())) > 1:
+        texts = " and ".join(f"{key}={value!r}" for key, value in changed.items())
+        raise ParameterError(
+            f"Parameters {keys[0]} and {keys[1]} are two names of one value, but were set to "
+            f"different ones, {texts}; set only {keys[0]}.",
+            key=keys[0],
+        )
+    value = next(iter(changed.values()), base_value(base, keys[0]))
+    return dict.fromkeys(keys, value)
+
+
+def base_value(parameters: Parameters, key: str) -> Value:
+    """The value under a key."""
+    return cast("Value", getattr(parameters, key))
+
+
+def check_names(keys: Iterable[str]) -> None:
+    """Refuses names that are no parameter's.
+
+    Raises:
+        ParameterError: Names the unknown key and the nearest known one.
+    """
+    known = [row.key for row in ROWS]
+    for key in keys:
+        if key not in known:
+            nearest = _nearest(str(key), known)
+            advice = f"did you mean '{nearest}'?" if nearest else f"known are {', '.join(known)}."
+            raise ParameterError(f"There is no parameter {key!r}; {advice}", key=str(key))
+
+
+def stringify(values: Mapping[str, object]) -> dict[str, str]:
+    """Turns values of any usual type into the host's strings.
+
+    Numbers, booleans, None, paths, lists, tuples, dicts and numpy values are all taken.
+    """
+    return {str(key): _text_of(value) for key, value in values.items()}
+
+
+def _text_of(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str | PurePath):
+        return str(value)
+    plain = _plain(value)
+    return json.dumps(plain) if isinstance(plain, list | dict) else str(plain)
+
+
+def _plain(value: object) -> object:
+    """The value with numpy types replaced by Python's own, at any depth."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")
