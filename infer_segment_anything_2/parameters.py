@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any, Literal, cast
@@ -132,8 +132,8 @@ class ParameterRow:
 
     def _refusal(self, text: str, nearest: str = "") -> ParameterError:
         quoted = repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "...")
-        advice = f"did you mean '{nearest}'?" if nearest else f"the default is {self.default!r}"
-        message = f"Parameter {self.key} must be {self.expected}, got {quoted}; {advice}."
+        advice = f"did you mean '{nearest}'?" if nearest else f"the default is {self.default!r}."
+        message = f"Parameter {self.key} must be {self.expected}, got {quoted}; {advice}"
         return ParameterError(message, key=self.key, value=text)
 
 
@@ -164,7 +164,12 @@ def _read_int(text: str) -> int:
         return int(value)
 
 
-_READERS = {"bool": _read_bool, "int": _read_int, "float": _read_float, "choice": str}
+_READERS: dict[Kind, Callable[[str], Value]] = {
+    "bool": _read_bool,
+    "int": _read_int,
+    "float": _read_float,
+    "choice": str,
+}
 
 
 def _row(kind: Kind, default: Value, group: Group, label: str, words: str, **facts: Any) -> Any:
