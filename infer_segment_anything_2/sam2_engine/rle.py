@@ -1,0 +1,205 @@
+"""Run lengths of binary masks, as COCO and pycocotools write them.
+
+A mask's pixels are read column by column (top to bottom, then left to right). ``counts[0]`` is the
+number of leading zeros, which may be 0; then runs of ones and of zeros take turns, all longer
+than 0. Every function here is pure.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Counts",
+    "area_px",
+    "bounding_box_xyxy_px",
+    "compress",
+    "counts_from_changes",
+    "decode",
+    "decompress",
+    "encode",
+    "place_in_image",
+    "runs_of_ones",
+]
+
+Counts = npt.NDArray[np.uint32]
+
+# One character of COCO's string: 5 bits of a number and "more follows", moved to printable ASCII.
+_BITS = 5
+_LOW_BITS = 0x1F
+_SIGN_BIT = 0x10
+_MORE = 0x20
+_FIRST_CHARACTER = 48
+# A difference of two uint32 takes 33 bits with its sign: seven characters.
+_MOST_CHARACTERS = 7
+
+
+def encode(mask_hw: npt.NDArray[np.bool_]) -> Counts:
+    """Write a mask as run lengths.
+
+    Args:
+        mask_hw: bool, H x W, at least one pixel.
+
+    Returns:
+        uint32 run lengths that sum up to H * W.
+
+    >>> encode(np.array([[False, True], [False, True]])).tolist()
+    [2, 2]
+    """
+    flat = mask_hw.ravel(order="F")
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    if flat[0]:
+        changes = np.concatenate(([0], changes))
+    return counts_from_changes(changes, flat.size)
+
+
+def counts_from_changes(changes: npt.NDArray[np.int64], n_pixels: int) -> Counts:
+    """Turn the places where a mask changes into run lengths.
+
+    Args:
+        changes: int64, ascending flat column-major positions in 0..n_pixels: the pixel there
+            differs from the one before it (before the first pixel all is zero). A place named
+            twice changes nothing.
+        n_pixels: H * W.
+
+    >>> counts_from_changes(np.array([1, 3, 3, 4]), 6).tolist()
+    [1, 3, 2]
+    """
+    if changes.size > 1 and not np.all(changes[1:] > changes[:-1]):
+        group_starts = np.flatnonzero(np.diff(changes, prepend=-1))
+        odd = np.diff(group_starts, append=changes.size) % 2 == 1
+        changes = changes[group_starts[odd]]
+    changes = changes[changes < n_pixels]
+    return np.diff(changes, prepend=0, append=n_pixels).astype(np.uint32)
+
+
+def decode(counts: Counts, image_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Draw run lengths as a mask: bool, H x W, C order.
+
+    >>> decode(np.array([2, 2], np.uint32), (2, 2)).tolist()
+    [[False, True], [False, True]]
+    """
+    height, width = image_hw
+    is_one = np.arange(counts.size) % 2 == 1
+    return np.ascontiguousarray(np.repeat(is_one, counts).reshape(width, height).T)
+
+
+def area_px(counts: Counts) -> int:
+    """Count the ones.
+
+    >>> area_px(np.array([2, 3, 1], np.uint32))
+    3
+    """
+    return int(counts[1::2].sum(dtype=np.int64))
+
+
+def runs_of_ones(counts: Counts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return first and one-past-last flat column-major positions of each run of ones (int64).
+
+    >>> [ends.tolist() for ends in runs_of_ones(np.array([2, 3, 1, 4], np.uint32))]
+    [[2, 6], [5, 10]]
+    """
+    ends = np.cumsum(counts, dtype=np.int64)
+    n_runs = counts.size // 2
+    return ends[0::2][:n_runs], ends[1::2]
+
+
+def bounding_box_xyxy_px(counts: Counts, image_hw: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the outermost pixels (inclusive) of a mask; all 0 for an empty mask, as Meta does.
+
+    >>> bounding_box_xyxy_px(np.array([2, 2], np.uint32), (2, 2))
+    (1, 0, 1, 1)
+    """
+    height = image_hw[0]
+    starts, ends = runs_of_ones(counts)
+    if not starts.size:
+        return 0, 0, 0, 0
+    lasts = ends - 1
+    first_columns, last_columns = starts // height, lasts // height
+    top, bottom = int((starts % height).min()), int((lasts % height).max())
+    if np.any(
+        first_columns != last_columns
+    ):  # a run over a column's end has its last and first row
+        top, bottom = 0, height - 1
+    return int(first_columns[0]), top, int(last_columns[-1]), bottom
+
+
+def place_in_image(
+    counts: Counts,
+    window_hw: tuple[int, int],
+    window_xy_px: tuple[int, int],
+    image_hw: tuple[int, int],
+) -> Counts:
+    """Turn a window's mask into one of the whole picture, without drawing either.
+
+    Args:
+        counts: The window's run lengths.
+        window_hw: Height and width of the window.
+        window_xy_px: Where the window's upper left pixel lies in the picture.
+        image_hw: Height and width of the picture, which holds the window wholly.
+
+    Returns:
+        The picture's run lengths: zeros outside of the window.
+
+    >>> place_in_image(np.array([0, 2], np.uint32), (1, 2), (1, 1), (3, 3)).tolist()
+    [4, 1, 2, 1, 1]
+    """
+    window_height, (left, top), image_height = window_hw[0], window_xy_px, image_hw[0]
+    starts, ends = runs_of_ones(counts)
+    # Cut each run where a column of the window ends: there the picture's column goes on.
+    first_columns, last_columns = starts // window_height, (ends - 1) // window_height
+    n_pieces = last_columns - first_columns + 1
+    run_of_piece = np.repeat(np.arange(starts.size), n_pieces)
+    piece_in_run = np.arange(run_of_piece.size) - np.repeat(
+        np.cumsum(n_pieces) - n_pieces, n_pieces
+    )
+    columns = first_columns[run_of_piece] + piece_in_run
+    piece_starts = np.maximum(starts[run_of_piece], columns * window_height)
+    piece_ends = np.minimum(ends[run_of_piece], (columns + 1) * window_height)
+    shift = (columns + left) * image_height + top - columns * window_height
+    changes = np.stack([piece_starts + shift, piece_ends + shift], axis=1).ravel()
+    return counts_from_changes(changes, image_height * image_hw[1])
+
+
+def compress(counts: Counts) -> str:
+    """Write run lengths as COCO's string, character for character as pycocotools does.
+
+    From the third run on, the difference to the run before last is written; each signed number as
+    5-bit digits, the lowest first.
+
+    >>> compress(np.array([2, 2], np.uint32))
+    '22'
+    """
+    numbers = counts.astype(np.int64)
+    numbers[3:] -= counts[1:-2].astype(np.int64)
+    shifts = _BITS * np.arange(_MOST_CHARACTERS)
+    rests = numbers[:, None] >> shifts
+    digits = rests & _LOW_BITS
+    # A number ends with the digit after which nothing but copies of the digit's sign bit remain.
+    nothing_left = (rests >> _BITS) == np.where(digits & _SIGN_BIT, -1, 0)
+    n_digits = np.argmax(nothing_left, axis=1) + 1
+    place = np.arange(_MOST_CHARACTERS)
+    more = place < n_digits[:, None] - 1
+    characters = (digits | np.where(more, _MORE, 0)) + _FIRST_CHARACTER
+    used = place < n_digits[:, None]
+    return bytes(characters[used].astype(np.uint8)).decode("ascii")
+
+
+def decompress(text: str) -> Counts:
+    """Read COCO's string; the inverse of `compress`.
+
+    >>> decompress("22").tolist()
+    [2, 2]
+    """
+    characters = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - _FIRST_CHARACTER
+    is_last = characters & _MORE == 0
+    lasts = np.flatnonzero(is_last)
+    firsts = np.concatenate(([0], lasts[:-1] + 1))
+    place = np.arange(characters.size) - np.repeat(firsts, lasts - firsts + 1)
+    numbers = np.add.reduceat((characters & _LOW_BITS) << (_BITS * place), firsts)
+    is_negative = characters[lasts] & _SIGN_BIT != 0
+    numbers -= np.where(is_negative, np.int64(1) << (_BITS * (lasts - firsts + 1)), 0)
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers.astype(np.uint32)
