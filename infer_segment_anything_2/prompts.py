@@ -231,7 +231,8 @@ def fit_to_image(
         PromptError: A box has no area, or lies wholly outside, or a point lies more than a pixel
             outside: a mask made from that would be silently wrong.
     """
-    fitted, notes = [], []
+    fitted: list[ObjectPrompt] = []
+    notes: list[str] = []
     for prompt in objects:
         box = prompt.box_xyxy_px
         clipped_box = None if box is None else _clip_box(box, image_hw, notes)

@@ -1,0 +1,82 @@
+"""What the network sees in a picture: made once, used by every prompt."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+
+from infer_segment_anything_2.sam2_engine.preprocessing import network_input
+
+__all__ = ["Embedding", "embed_image"]
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """The image features that the mask decoder works on.
+
+    Attributes:
+        image_embed_bchw: 1 x C x h x w, stride 16.
+        high_res_feats: 1 x C/8 x 4h x 4w and 1 x C/4 x 2h x 2w, after the decoder's projections.
+        image_hw: Height and width in pixels of the picture that prompts and masks refer to.
+        digest: Identifies the picture's content and the settings it was embedded with.
+    """
+
+    image_embed_bchw: Tensor
+    high_res_feats: tuple[Tensor, Tensor]
+    image_hw: tuple[int, int]
+    digest: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the features take."""
+        return sum(
+            feature.numel() * feature.element_size()
+            for feature in (self.image_embed_bchw, *self.high_res_feats)
+        )
+
+
+@torch.no_grad()
+def embed_image(
+    network: SAM2Base,
+    image_rgb_hwc: npt.NDArray[np.uint8],
+    *,
+    image_hw: tuple[int, int] | None = None,
+    precision: torch.dtype = torch.float32,
+    digest: str = "",
+) -> Embedding:
+    """Runs the image encoder, as ``SAM2ImagePredictor.set_image`` does.
+
+    Args:
+        network: Meta's network in evaluation mode.
+        image_rgb_hwc: H x W x 3.
+        image_hw: The size that prompts and masks refer to, where it differs from the picture's.
+        precision: float32, or a half precision for the encoder's matrix products.
+        digest: Passed on.
+
+    Returns:
+        Float32 features on the network's device.
+    """
+    device = network.device
+    pixels = network_input(image_rgb_hwc, network.image_size).to(device)
+    context = (
+        contextlib.nullcontext()
+        if precision == torch.float32
+        else torch.autocast(device.type, dtype=precision)
+    )
+    with context:
+        levels = network.forward_image(pixels)["backbone_fpn"]
+    high_res_0, high_res_1, image_embed = (level.float() for level in levels[-3:])
+    if network.directly_add_no_mem_embed:
+        image_embed = image_embed + network.no_mem_embed.view(1, -1, 1, 1)
+    return Embedding(
+        image_embed_bchw=image_embed,
+        high_res_feats=(high_res_0, high_res_1),
+        image_hw=image_hw or (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
+        digest=digest,
+    )

@@ -1,0 +1,131 @@
+"""From any picture to the network's input, equal to Meta's ``SAM2Transforms``.
+
+Meta squashes a picture to a square, whatever its aspect ratio, by an anti-aliased bilinear
+resize in float32, and normalises it with ImageNet's mean and deviation. The same here, in bands
+of rows, so that a picture of 48 megapixels needs no float copy of itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from infer_segment_anything_2.errors import ImageError
+
+__all__ = ["network_input", "to_rgb8"]
+
+_MEAN_RGB = (0.485, 0.456, 0.406)
+_DEVIATION_RGB = (0.229, 0.224, 0.225)
+
+# Pixels that are float32 at any one time: 3 channels of 4 bytes make 48 MB.
+_BAND_PIXELS = 4_000_000
+
+
+def to_rgb8(image: object) -> npt.NDArray[np.uint8]:
+    """Makes any picture an 8-bit RGB picture of the same height and width.
+
+    Channels: one (H x W or H x W x 1) is grey, two are grey and alpha, three are RGB, four are RGB
+    and alpha; alpha is dropped. Values: uint8 is taken as it is; bool is black and white; other
+    integers, and floats, are taken as they are where all lie within 0 to 255 (floats within 0 to
+    1 are scaled up), otherwise their range is stretched to 0 to 255. NaN counts as the darkest
+    value, infinities as the darkest and brightest.
+
+    Args:
+        image: The picture, never changed.
+
+    Returns:
+        H x W x 3 RGB; shares memory with ``image`` when that is such a picture already.
+
+    Raises:
+        ImageError: It is not a picture of numbers with 1 to 4 channels and at least one pixel.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(
+            f"The input holds no picture (got {type(image).__name__}); give an array of height x "
+            "width, or height x width x channels, or a readable picture file."
+        )
+    shape = " x ".join(str(length) for length in image.shape) or "no dimensions"
+    if image.size == 0:
+        raise ImageError(f"The picture has no pixels (shape {shape}); give at least 1 x 1.")
+    channels = 1 if image.ndim == 2 else image.shape[-1]
+    if image.ndim not in (2, 3) or channels not in (1, 2, 3, 4):
+        raise ImageError(
+            f"The picture has the shape {shape}, expected height x width or height x width x 1, 2, "
+            "3 or 4 channels; pick the bands to use and give those."
+        )
+    if image.dtype.kind not in "biuf":
+        raise ImageError(
+            f"The picture has values of type {image.dtype}, expected integers, floats or booleans; "
+            "convert it first."
+        )
+    image_hwc = image.reshape(image.shape[0], image.shape[1], channels)
+    colours = image_hwc[..., : 3 if channels >= 3 else 1]
+    levels = _to_8_bit(colours)
+    return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))
+
+
+def network_input(image_rgb_hwc: npt.NDArray[np.uint8], side_px: int) -> Tensor:
+    """Resizes and normalises a picture as ``sam2.utils.transforms.SAM2Transforms`` does.
+
+    Args:
+        image_rgb_hwc: H x W x 3.
+        side_px: Side of the network's square input.
+
+    Returns:
+        1 x 3 x ``side_px`` x ``side_px``, float32, on the CPU.
+    """
+    # torch resizes along the width first and then along the height; so bands of rows give the
+    # same first step, and the second one works on its small result.
+    height, width = image_rgb_hwc.shape[:2]
+    rows_per_band = max(1, _BAND_PIXELS // width)
+    narrow_bands = [
+        _resize(_unit_range(image_rgb_hwc[top : top + rows_per_band]), (None, side_px))
+        for top in range(0, height, rows_per_band)
+    ]
+    square = _resize(torch.cat(narrow_bands, dim=2), (side_px, None))
+    mean = torch.tensor(_MEAN_RGB).view(1, 3, 1, 1)
+    deviation = torch.tensor(_DEVIATION_RGB).view(1, 3, 1, 1)
+    return square.sub_(mean).div_(deviation)
+
+
+def _unit_range(band_hwc: npt.NDArray[np.uint8]) -> Tensor:
+    """1 x 3 x H x W float32 in 0 to 1, as torchvision's ``ToTensor``."""
+    channels_first = np.ascontiguousarray(band_hwc.transpose(2, 0, 1))
+    return torch.from_numpy(channels_first).float().div_(255)[None]
+
+
+def _resize(picture_bchw: Tensor, size_hw: tuple[int | None, int | None]) -> Tensor:
+    """Anti-aliased bilinear resize, along the given sides only."""
+    height, width = picture_bchw.shape[-2:]
+    target = (size_hw[0] or height, size_hw[1] or width)
+    if target == (height, width):
+        return picture_bchw
+    return F.interpolate(picture_bchw, target, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _to_8_bit(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Values of any real type as 0 to 255; see :func:`to_rgb8` for the rules."""
+    if values.dtype == np.uint8:
+        return values.view(np.uint8)
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8) * np.uint8(255)
+    numbers = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    finite = numbers[np.isfinite(numbers)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    np.nan_to_num(numbers, copy=False, nan=low, posinf=high, neginf=low)
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, scale = 0.0, 255.0
+    elif low >= 0 and high <= 255:
+        low, scale = 0.0, 1.0
+    else:
+        low, scale = low, _stretch(low, high)
+    return np.rint((numbers - low) * scale).clip(0, 255).astype(np.uint8)
+
+
+def _stretch(low: float, high: float) -> float:
+    """The factor that makes the range from low to high 255 wide; 0 where there is none."""
+    span = high - low
+    return 255.0 / span if span > 0 and np.isfinite(span) else 0.0
