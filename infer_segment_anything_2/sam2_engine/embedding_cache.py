@@ -5,20 +5,16 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from typing import Generic, Protocol, TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
-__all__ = ["EmbeddingCache", "image_digest"]
+__all__ = ["EmbeddingCache", "image_digest", "tensor_bytes"]
 
-
-class _Sized(Protocol):
-    @property
-    def nbytes(self) -> int: ...
-
-
-T = TypeVar("T", bound=_Sized)
+T = TypeVar("T")
 
 
 def image_digest(image_rgb_hwc: npt.NDArray[np.uint8]) -> str:
@@ -28,25 +24,45 @@ def image_digest(image_rgb_hwc: npt.NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
+def tensor_bytes(value: object) -> int:
+    """Bytes of all tensors in a value made of dataclasses and tuples, each memory counted once."""
+    bytes_by_address: dict[int, int] = {}
+
+    def visit(part: object) -> None:
+        if isinstance(part, Tensor):
+            storage = part.untyped_storage()
+            bytes_by_address[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(part, tuple):
+            for item in part:
+                visit(item)
+        elif is_dataclass(part):
+            for field in fields(part):
+                visit(getattr(part, field.name))
+
+    visit(value)
+    return sum(bytes_by_address.values())
+
+
 class EmbeddingCache(Generic[T]):
     """The most recently used values, as many as fit into a number of bytes.
 
     Safe from several threads. A value larger than the whole cache is not kept.
 
     Args:
-        limit_bytes: Upper bound of the sum of the values' ``nbytes``.
+        limit_bytes: Upper bound of the sum of the values' :func:`tensor_bytes`.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._values: OrderedDict[str, T] = OrderedDict()
+        self._bytes: dict[str, int] = {}
         self._lock = threading.Lock()
 
     @property
     def nbytes(self) -> int:
         """Bytes that the values take now."""
         with self._lock:
-            return sum(value.nbytes for value in self._values.values())
+            return sum(self._bytes.values())
 
     def get(self, key: str) -> T | None:
         """The value under a key, which then counts as just used; None when there is none."""
@@ -60,10 +76,13 @@ class EmbeddingCache(Generic[T]):
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
-            while sum(kept.nbytes for kept in self._values.values()) > self._limit_bytes:
-                self._values.popitem(last=False)
+            self._bytes[key] = tensor_bytes(value)
+            while sum(self._bytes.values()) > self._limit_bytes:
+                oldest, _ = self._values.popitem(last=False)
+                del self._bytes[oldest]
 
     def clear(self) -> None:
         """Drops everything."""
         with self._lock:
             self._values.clear()
+            self._bytes.clear()

@@ -32,14 +32,6 @@ class Embedding:
     image_hw: tuple[int, int]
     digest: str = ""
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the features take."""
-        return sum(
-            feature.numel() * feature.element_size()
-            for feature in (self.image_embed_bchw, *self.high_res_feats)
-        )
-
 
 @torch.no_grad()
 def embed_image(

@@ -7,6 +7,8 @@ of rows, so that a picture of 48 megapixels needs no float copy of itself.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -112,7 +114,9 @@ def _to_8_bit(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         return values.view(np.uint8)
     if values.dtype.kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
-    numbers = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+    numbers: npt.NDArray[np.floating[Any]] = values.astype(
+        np.float64 if values.dtype.itemsize > 2 else np.float32
+    )
     finite = numbers[np.isfinite(numbers)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     np.nan_to_num(numbers, copy=False, nan=low, posinf=high, neginf=low)
@@ -122,7 +126,8 @@ def _to_8_bit(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         low, scale = 0.0, 1.0
     else:
         low, scale = low, _stretch(low, high)
-    return np.rint((numbers - low) * scale).clip(0, 255).astype(np.uint8)
+    levels: npt.NDArray[np.uint8] = np.rint((numbers - low) * scale).clip(0, 255).astype(np.uint8)
+    return levels
 
 
 def _stretch(low: float, high: float) -> float:

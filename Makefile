@@ -1,0 +1,51 @@
+# Everything happens in .venv inside the checkout; nothing outside it is changed, but for
+# `make install`, which links the plugin into your own Ikomia.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PLUGIN := infer_segment_anything_2
+IKOMIA_HOME ?= $(HOME)/Ikomia
+
+# No CUDA extension: the plugin does not use it. No auto-completion: it would import all plugins.
+export SAM2_BUILD_CUDA := 0
+export IKOMIA_AUTO_COMPLETION := 0
+
+.PHONY: help setup demo test check unit install package bench soak fuzz widget-shot check-install
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(READY)  ## make .venv with everything in it
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else \
+	  "Python 3.10, 3.11 or 3.12 is needed (ikomia has wheels for those), this is %d.%d; " % v + \
+	  "run: make PYTHON=python3.11 <target>")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
+	@echo "Installing torch and the rest (several GB, a few minutes)"
+	$(BIN)/pip install --quiet $$(grep -E '^torch' requirements.txt)
+	$(BIN)/pip install --quiet --no-build-isolation -r requirements.txt ikomia==0.16.1
+	$(BIN)/pip install --quiet --group dev
+	@touch $@
+
+demo: setup  ## segment some photos through an Ikomia workflow, into demo_output/
+	$(BIN)/python scripts/demo.py
+
+test: check unit  ## what CI runs: style, types, layering, all tests
+
+check: setup  ## style, types and layering
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup  ## the tests
+	$(BIN)/python -m pytest
+
+install: setup  ## link the plugin into your own Ikomia
+	mkdir -p $(IKOMIA_HOME)/Plugins/Python
+	ln -sfn $(CURDIR)/$(PLUGIN) $(IKOMIA_HOME)/Plugins/Python/$(PLUGIN)
+	@echo "Linked. Ikomia's own Python needs: pip install --no-build-isolation -r requirements.txt"

@@ -1,0 +1,289 @@
+"""The Ikomia task: inputs to prompts, through the engine, to outputs.
+
+torch and sam2 are imported by the first run, so that adding the task takes no time.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from ikomia import core, dataprocess
+
+from infer_segment_anything_2 import __version__
+from infer_segment_anything_2.errors import CancelledError, DependencyError
+from infer_segment_anything_2.outputs import (
+    InstanceMasksIO,
+    LabelPictureIO,
+    PictureIO,
+    RecordsIO,
+    overlay_rgba,
+)
+from infer_segment_anything_2.parameters import Parameters, check_names, stringify
+from infer_segment_anything_2.prompts import DrawnBox, DrawnPoint
+
+if TYPE_CHECKING:
+    from infer_segment_anything_2.segmentation import Segmentation, Segmenter
+
+__all__ = [
+    "InferSegmentAnything2",
+    "InferSegmentAnything2Factory",
+    "InferSegmentAnything2Param",
+    "InferSegmentAnything2ParamFactory",
+]
+
+NAME = "infer_segment_anything_2"
+RANKS = (1, 2, 3)
+LABEL_OUTPUT = 4
+RECORDS_OUTPUT = 5
+_MOST_STEPS = 100
+
+logger = logging.getLogger(f"ikomia.{NAME}")
+
+
+class InferSegmentAnything2Param(core.CWorkflowTaskParam):
+    """The parameters in the host's clothes.
+
+    Attributes:
+        values: The typed values; see :class:`Parameters`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = Parameters()
+
+    def set_values(self, params: Mapping[str, str]) -> None:
+        """Reads the host's map of strings; keeps the old values when anything is wrong.
+
+        Raises:
+            ParameterError: A value does not parse or is out of range.
+        """
+        self.values = Parameters.from_strings(params, base=self.values)
+
+    def get_values(self) -> dict[str, str]:
+        """Writes the host's map of strings."""
+        return self.values.to_strings()
+
+
+class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
+    """Segments everything, or what is prompted.
+
+    Inputs: 0 the picture, 1 points and rectangles as graphics.
+    Outputs: 0 the picture, 1 to 3 instance masks by rank, 4 the label picture, 5 the records.
+    """
+
+    def __init__(self, name: str, param: InferSegmentAnything2Param | None) -> None:
+        super().__init__(name)
+        self.set_output(PictureIO(), 0)
+        self.set_output(InstanceMasksIO(rank=1), 1)
+        for rank in RANKS[1:]:
+            self.add_output(InstanceMasksIO(rank))
+        self.add_output(LabelPictureIO())
+        self.add_output(RecordsIO())
+        self.is_stopping = False
+        self._segmenter: Segmenter | None = None
+        self.set_param_object(
+            InferSegmentAnything2Param() if param is None else copy.deepcopy(param)
+        )
+
+    def set_parameters(self, params: Mapping[str, object]) -> None:
+        """Sets parameters; values of any usual type are taken.
+
+        Raises:
+            ParameterError: A name is unknown, a value does not parse or is out of range. Nothing
+                is changed then.
+        """
+        check_names(params)
+        super().set_parameters(stringify(params))
+
+    def get_progress_steps(self) -> int:
+        """Steps known before the run; the run adds its own when it knows them."""
+        return 1
+
+    def stop(self) -> None:
+        """Ends the run between two steps of work."""
+        self.is_stopping = True
+        super().stop()
+
+    def init_long_process(self) -> None:
+        """Loads the model, so that the first run need not."""
+        self._load()
+        super().init_long_process()
+
+    def run(self) -> None:
+        """Segments the picture at input 0.
+
+        Raises:
+            SegmentAnythingError: The picture, a prompt, the weights or the device is unusable.
+        """
+        self.is_stopping = False
+        self.begin_task_run()
+        self.clear_outputs()
+        try:
+            self._segment()
+        except CancelledError:
+            # To raise would make the host's next run fail; to return is how it wants to be stopped.
+            logger.info("Stopped on request; there is no result.")
+            self.end_task_run()
+
+    def get_image_with_mask(self) -> npt.NDArray[np.uint8]:
+        """The picture with the best masks painted over it."""
+        painted: npt.NDArray[np.uint8] = self.get_output(0).get_image_with_mask(self.get_output(1))
+        return painted
+
+    def get_image_with_mask_and_graphics(self) -> npt.NDArray[np.uint8]:
+        """The picture with the best masks, their boxes and names."""
+        canvas = dataprocess.CImageIO(core.IODataType.IMAGE)
+        canvas.set_image(self.get_image_with_mask())
+        painted: npt.NDArray[np.uint8] = canvas.get_image_with_graphics(self.get_output(1))
+        return painted
+
+    def _load(self) -> Segmenter:
+        """The engine's keeper, made on first use: this is what imports torch and sam2."""
+        if self._segmenter is None:
+            self._segmenter = _import_segmenter()()
+        self._segmenter.load(self.get_param_object().values, _RunProgress(self))
+        return self._segmenter
+
+    def _segment(self) -> None:
+        points, boxes = drawn_prompts(self.get_input(1))
+        segmentation = self._load().segment(
+            self.get_input(0).get_image(),
+            self.get_param_object().values,
+            points,
+            boxes,
+            _RunProgress(self),
+        )
+        for note in segmentation.notes:
+            logger.warning("%s", note)
+        logger.info("%s", segmentation.summary)
+        self._show(segmentation)
+
+    def _show(self, segmentation: Segmentation) -> None:
+        best = segmentation.ranked[0]
+        for rank, masks in zip(RANKS, segmentation.ranked, strict=True):
+            self.get_output(rank).show(self.name, masks, segmentation.categories(masks))
+        self.get_output(LABEL_OUTPUT).show(best)
+        self.get_output(RECORDS_OUTPUT).show(segmentation.to_dict())
+        self.end_task_run()
+        # Only now: the end of the run forwards the input and paints an overlay of its own.
+        self.get_output(0).set_image(segmentation.image_rgb_hwc)
+        self.get_output(0).set_overlay_mask(overlay_rgba(best))
+
+
+class _RunProgress:
+    """Moves Studio's bar, and ends the run where it was stopped."""
+
+    def __init__(self, task: InferSegmentAnything2) -> None:
+        self._task = task
+        self._stage = ""
+        self._steps_shown = 0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Takes note of the steps done in a stage of the run.
+
+        Raises:
+            CancelledError: The task was asked to stop.
+        """
+        if self._task.is_stopping:
+            raise CancelledError("The run was stopped on request; run it again for a result.")
+        steps = min(total, _MOST_STEPS)
+        if stage != self._stage:
+            self._stage, self._steps_shown = stage, 0
+            self._task.emit_add_sub_progress_steps(steps)
+        while self._steps_shown < done * steps // max(total, 1):
+            self._steps_shown += 1
+            self._task.emit_step_progress()
+
+
+class InferSegmentAnything2Factory(dataprocess.CTaskFactory):
+    """Makes tasks, and tells what they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        info = self.info
+        info.name = NAME
+        info.short_description = (
+            "Segment everything in a picture, or what points and boxes prompt, with Meta's SAM 2."
+        )
+        info.path = "Plugins/Python/Instance Segmentation"
+        info.version = __version__
+        info.icon_path = "icons/icon.png"
+        info.authors = (
+            "Ravi, Nikhila and Gabeur, Valentin and Hu, Yuan-Ting and Hu, Ronghang and Ryali, "
+            "Chaitanya and Ma, Tengyu and Khedr, Haitham and Raedle, Roman and Rolland, Chloe and "
+            "Gustafson, Laura and Mintun, Eric and Pan, Junting and Alwala, Kalyan Vasudev and "
+            "Carion, Nicolas and Wu, Chao-Yuan and Girshick, Ross and Dollar, Piotr and "
+            "Feichtenhofer, Christoph"
+        )
+        info.article = "SAM 2: Segment Anything in Images and Videos"
+        info.article_url = "https://arxiv.org/abs/2408.00714"
+        info.journal = "arXiv:2408.00714"
+        info.year = 2024
+        info.license = "Apache-2.0"
+        info.min_ikomia_version = "0.16.0"
+        info.min_python_version = "3.10.0"
+        info.documentation_link = "https://github.com/facebookresearch/sam2"
+        info.repository = "https://github.com/Ikomia-hub/infer_segment_anything_2"
+        info.original_repository = "https://github.com/facebookresearch/sam2"
+        info.keywords = "SAM2,segment anything,instance segmentation,interactive,prompt,zero-shot"
+        info.algo_type = core.AlgoType.INFER
+        info.algo_tasks = "INSTANCE_SEGMENTATION"
+        info.hardware_config.min_cpu = 2
+        info.hardware_config.min_ram = 8
+        info.hardware_config.gpu_required = False
+        info.hardware_config.min_vram = 4
+
+    def create(self, param: InferSegmentAnything2Param | None = None) -> InferSegmentAnything2:
+        """A new task; the defaults where no parameters are given."""
+        return InferSegmentAnything2(NAME, param)
+
+
+class InferSegmentAnything2ParamFactory(dataprocess.CTaskParamFactory):
+    """Makes parameter objects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = NAME
+
+    def create(self) -> InferSegmentAnything2Param:
+        """Parameters with their defaults."""
+        return InferSegmentAnything2Param()
+
+
+def drawn_prompts(
+    graphics: dataprocess.CGraphicsInput,
+) -> tuple[list[DrawnPoint], list[DrawnBox]]:
+    """Reads the points and rectangles among graphics; the other items prompt nothing.
+
+    The items' own coordinates count: the bounding rectangle of a point is shifted by its size.
+    """
+    points, boxes = [], []
+    for item in graphics.get_items():
+        category = item.get_category()
+        if item.get_type() == core.GraphicsItem.POINT:
+            points.append(DrawnPoint((item.point.x, item.point.y), category))
+        elif item.get_type() == core.GraphicsItem.RECTANGLE:
+            corners = (item.x, item.y, item.x + item.width, item.y + item.height)
+            boxes.append(DrawnBox(corners, category))
+    return points, boxes
+
+
+def _import_segmenter() -> type[Segmenter]:
+    """Imports the part that needs torch and sam2.
+
+    Raises:
+        DependencyError: One of them is missing; the message tells how to install it.
+    """
+    try:
+        from infer_segment_anything_2.segmentation import Segmenter
+    except ImportError as error:
+        raise DependencyError(
+            f"A package that segmentation needs cannot be imported ({error}); install what is "
+            "missing with: pip install torch torchvision && pip install sam2==1.1.0"
+        ) from error
+    return Segmenter

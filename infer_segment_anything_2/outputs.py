@@ -1,0 +1,169 @@
+"""From masks to the host's outputs: the only place that knows its IO classes' ways.
+
+The host merges the masks of an instance output with a bitwise OR of 8-bit class indices, which
+mixes labels where masks overlap and ends at 255. And its automatic saving names files by task and
+input only, so that outputs of one type overwrite each other. The classes here paint from the
+masks themselves, and save under names of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from ikomia import core, dataprocess
+from ikomia.dataprocess.io.datadictIO import DataDictIO
+
+from infer_segment_anything_2.painting import instance_colours, paint_labels, paint_overlay
+from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
+
+__all__ = ["InstanceMasksIO", "LabelPictureIO", "PictureIO", "RecordsIO", "overlay_rgba"]
+
+# A thing, in the host's words, as opposed to background stuff.
+_THING = 0
+
+
+class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
+    """Instance masks of one rank.
+
+    Attributes:
+        masks: What is shown, None before the first run.
+        rank: 1 for the best masks, 2 and 3 for the further proposals.
+    """
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.masks: MaskSet | None = None
+        self.rank = rank
+        self.name = "Masks" if rank == 1 else f"Masks, rank {rank}"
+        self.description = (
+            "The best mask of each object."
+            if rank == 1
+            else f"The mask of rank {rank} of each object, when multimask_output is on."
+        )
+
+    def show(self, task_name: str, masks: MaskSet, categories: Sequence[str]) -> None:
+        """Replaces the content.
+
+        Args:
+            task_name: The name of the task that made the masks.
+            masks: One instance each.
+            categories: The class name of each mask.
+        """
+        height, width = masks.image_hw
+        self.clear_data()
+        self.init(task_name, 0, width, height)
+        names = list(dict.fromkeys(categories))
+        colours = instance_colours(len(masks)).tolist()
+        for index, category in enumerate(categories):
+            x1, y1, x2, y2 = masks.boxes_xyxy_px[index].tolist()
+            self.add_object(
+                index,
+                _THING,
+                names.index(category),
+                category,
+                float(masks.predicted_iou[index]),
+                float(x1),
+                float(y1),
+                float(x2 - x1 + 1),
+                float(y2 - y1 + 1),
+                masks.rles[index].decode().view(np.uint8) * np.uint8(255),
+                colours[index],
+            )
+        self.masks = masks  # last: adding the first object clears what was there
+
+    def clear_data(self) -> None:
+        """Forgets the masks."""
+        self.masks = None
+        super().clear_data()
+
+    def save(self, path: str) -> None:
+        """Saves as JSON; a rank other than the first puts its number into the name."""
+        super().save(path if self.rank == 1 else str(_renamed(path, f"_rank{self.rank}")))
+
+
+class LabelPictureIO(dataprocess.CImageIO):
+    """A picture of labels: one integer per mask, 0 = background.
+
+    Attributes:
+        masks: What is shown, None before the first run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(core.IODataType.IMAGE_LABEL, "Labels")
+        self.masks: MaskSet | None = None
+        self.description = "One integer per mask, the smaller on top, 0 = background."
+
+    def show(self, masks: MaskSet) -> None:
+        """Replaces the content."""
+        self.masks = masks
+        self.set_image(paint_labels(masks))
+
+    def clear_data(self) -> None:
+        """Forgets the labels."""
+        self.masks = None
+        super().clear_data()
+
+    def save(self, path: str) -> None:
+        """Saves as PNG of 8 or 16 bits, beside the picture that has the name ``path``."""
+        labels_hw = self.get_image()
+        if labels_hw is not None:
+            widest = np.uint8 if labels_hw.max(initial=0) <= np.iinfo(np.uint8).max else np.uint16
+            cv2.imwrite(str(_renamed(path, "_labels", ".png")), labels_hw.astype(widest))
+
+
+class PictureIO(dataprocess.CImageIO):
+    """The picture; paints our own masks over itself without mixing them."""
+
+    def __init__(self) -> None:
+        super().__init__(core.IODataType.IMAGE, "Picture")
+        self.description = "The picture, as 8-bit RGB."
+
+    def get_image_with_mask(self, masks_io: Any) -> npt.NDArray[np.uint8]:
+        """Paints masks over the picture.
+
+        Args:
+            masks_io: One of this task's mask or label outputs, or any other that the host knows.
+        """
+        masks = getattr(masks_io, "masks", None)
+        if masks is None:
+            painted: npt.NDArray[np.uint8] = super().get_image_with_mask(masks_io)
+            return painted
+        return paint_overlay(self.get_image(), masks)
+
+
+class RecordsIO(DataDictIO):
+    """One record per mask, and what the run did, as a data dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "Records"
+        self.description = "One COCO-style record per mask, and a summary of the run."
+
+    def show(self, data: dict[str, Any]) -> None:
+        """Replaces the content; JSON types only."""
+        self.data = data
+
+    def save(self, path: str) -> None:
+        """Saves as JSON beside the masks that have the name ``path``."""
+        super().save(str(_renamed(path, "_records", ".json")))
+
+
+def overlay_rgba(masks: MaskSet) -> npt.NDArray[np.uint8]:
+    """The masks as a layer for Studio: H x W x 4, transparent where there is none."""
+    colours = np.zeros((len(masks) + 1, 4), np.uint8)
+    colours[1:, :3] = instance_colours(len(masks))
+    colours[1:, 3] = 255
+    layer: npt.NDArray[np.uint8] = colours[paint_labels(masks)]
+    return layer
+
+
+def _renamed(path: str, suffix: str, extension: str | None = None) -> Path:
+    """The path with something put behind the name, before the extension."""
+    original = Path(path)
+    ending = original.suffix if extension is None else extension
+    return original.with_name(original.stem + suffix + ending)

@@ -1,0 +1,124 @@
+"""The three verbs: embed a picture, predict masks from prompts, generate masks of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from infer_segment_anything_2.sam2_engine.automatic_masks import (
+    GenerationResult,
+    GridSettings,
+)
+
+from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.sam2_engine.embedding_cache import EmbeddingCache, image_digest
+from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
+from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
+from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel
+from infer_segment_anything_2.sam2_engine.prompt_prediction import (
+    Prediction,
+    PredictionSettings,
+    predict,
+)
+
+__all__ = ["Engine"]
+
+OnProgress = Callable[[int, int], None]
+
+_DEFAULT_CACHE_BYTES = 256 * 2**20
+_WHOLE = 100
+
+
+class Engine:
+    """A network with its decoder and a bounded memory of pictures; safe from several threads.
+
+    Args:
+        model: The loaded network; its device and precision are the engine's.
+        cache_bytes: How much the remembered pictures may take, on the model's device.
+    """
+
+    def __init__(self, model: LoadedModel, *, cache_bytes: int = _DEFAULT_CACHE_BYTES) -> None:
+        self.model = model
+        self._decoder = FastMaskDecoder(model.network, dtype=model.precision)
+        self._cache: EmbeddingCache[PreparedImage] = EmbeddingCache(cache_bytes)
+
+    def embed(
+        self, image_rgb_hwc: npt.NDArray[np.uint8], *, input_size_percent: int = _WHOLE
+    ) -> PreparedImage:
+        """Runs the image encoder, unless the same picture was embedded lately.
+
+        Args:
+            image_rgb_hwc: H x W x 3 RGB; never changed.
+            input_size_percent: Shrinks the picture to this much of its sides first; prompts and
+                masks stay in pixels of the given picture.
+        """
+        digest = f"{image_digest(image_rgb_hwc)}@{input_size_percent}"
+        known = self._cache.get(digest)
+        if known is not None:
+            return known
+        embedding = embed_image(
+            self.model.network,
+            _shrunk(image_rgb_hwc, input_size_percent),
+            image_hw=(image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
+            precision=self.model.precision,
+            digest=digest,
+        )
+        image = self._decoder.prepare(embedding)
+        self._cache.put(digest, image)
+        return image
+
+    def predict(
+        self,
+        image: PreparedImage,
+        objects: Sequence[ObjectPrompt],
+        settings: PredictionSettings | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> Prediction:
+        """Predicts masks for every object; see :func:`.prompt_prediction.predict`.
+
+        Args:
+            image: From :meth:`embed` of this engine.
+            objects: At least one, in pixels of the picture.
+            settings: How masks are chosen; the defaults if None.
+            on_progress: Called with the numbers of objects done and in all.
+        """
+        return predict(
+            self.model.network.sam_prompt_encoder,
+            self._decoder,
+            image,
+            objects,
+            settings or PredictionSettings(),
+            on_progress=on_progress,
+        )
+
+    def generate(
+        self,
+        image_rgb_hwc: npt.NDArray[np.uint8],
+        settings: GridSettings | None = None,
+        *,
+        input_size_percent: int = _WHOLE,
+        on_progress: OnProgress | None = None,
+    ) -> GenerationResult:
+        """Finds masks of everything; see :func:`.automatic_masks.generate`.
+
+        Args:
+            image_rgb_hwc: H x W x 3 RGB; never changed.
+            settings: The grid and the filters; Meta's defaults if None.
+            input_size_percent: As in :meth:`embed`.
+            on_progress: Called with the numbers of batches done and in all.
+        """
+        raise NotImplementedError
+
+
+def _shrunk(image_rgb_hwc: npt.NDArray[np.uint8], percent: int) -> npt.NDArray[np.uint8]:
+    """The picture at that many percent of its sides, at least one pixel each."""
+    if percent >= _WHOLE:
+        return image_rgb_hwc
+    height, width = (max(1, round(side * percent / _WHOLE)) for side in image_rgb_hwc.shape[:2])
+    small: npt.NDArray[np.uint8] = cv2.resize(
+        image_rgb_hwc, (width, height), interpolation=cv2.INTER_AREA
+    )
+    return small

@@ -1,0 +1,220 @@
+"""One picture through the engine as parameters say: what Ikomia's task and the shell share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infer_segment_anything_2 import __version__
+from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.prompts import (
+    DrawnBox,
+    DrawnPoint,
+    ObjectPrompt,
+    fit_to_image,
+    objects_from_drawing,
+    objects_from_text,
+)
+from infer_segment_anything_2.records import categories_of, records
+from infer_segment_anything_2.sam2_engine.automatic_masks import FilterCounts, GridSettings
+from infer_segment_anything_2.sam2_engine.devices import choose_device, choose_precision
+from infer_segment_anything_2.sam2_engine.engine import Engine
+from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel, load_model
+from infer_segment_anything_2.sam2_engine.preprocessing import to_rgb8
+from infer_segment_anything_2.sam2_engine.prompt_prediction import PredictionSettings
+
+__all__ = ["Segmentation", "Segmenter"]
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with the stage ("download", "encode", "objects", "points") and the numbers of its steps
+done and in all; may raise ``CancelledError``."""
+
+_RANKS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What came out for one picture.
+
+    Attributes:
+        image_rgb_hwc: The picture as 8-bit RGB.
+        ranked: Three sets, best first; those of ranks that were not asked for are empty.
+        objects: What was prompted, None in automatic mode.
+        filter_counts: What each filter left, None when prompted.
+        notes: One sentence for each prompt that had to be put right.
+        settings: What the result depends on: parameters, weights, device, precision.
+    """
+
+    image_rgb_hwc: npt.NDArray[np.uint8]
+    ranked: tuple[MaskSet, MaskSet, MaskSet]
+    objects: tuple[ObjectPrompt, ...] | None
+    filter_counts: FilterCounts | None
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """One line that says what was found and what was dropped."""
+        if self.filter_counts is not None:
+            return str(self.filter_counts)
+        return f"{len(self.ranked[0])} prompted objects"
+
+    def categories(self, masks: MaskSet) -> list[str]:
+        """The class name of each mask."""
+        return categories_of(masks, self.objects)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the pictures, in JSON types: one record per mask, and the summary."""
+        return {
+            "masks": [
+                {**record, "rank": rank}
+                for rank, masks in enumerate(self.ranked, start=1)
+                for record in records(masks, self.objects)
+            ],
+            "image": {
+                "height": self.image_rgb_hwc.shape[0],
+                "width": self.image_rgb_hwc.shape[1],
+            },
+            "summary": self.summary,
+            "notes": list(self.notes),
+            "settings": self.settings,
+        }
+
+
+class Segmenter:
+    """Keeps the engine from run to run; a new one is made only when the model changes."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+
+    def load(self, parameters: Parameters, on_progress: OnProgress | None = None) -> Engine:
+        """Makes sure that the engine is that of the parameters.
+
+        Raises:
+            CheckpointError: The weights are not there and cannot be fetched, or are unusable.
+        """
+        device = choose_device(parameters.cuda)
+        model = load_model(
+            parameters.model_name,
+            parameters.model_path,
+            device=device,
+            precision=choose_precision(parameters.precision, device),
+            progress=_stage(on_progress, "download"),
+        )
+        if self._engine is None or self._engine.model is not model:
+            self._engine = Engine(model)
+        return self._engine
+
+    def segment(
+        self,
+        image: object,
+        parameters: Parameters,
+        drawn_points: Sequence[DrawnPoint] = (),
+        drawn_boxes: Sequence[DrawnBox] = (),
+        on_progress: OnProgress | None = None,
+    ) -> Segmentation:
+        """Segments what is prompted, or everything when nothing is.
+
+        Args:
+            image: Any picture that :func:`.preprocessing.to_rgb8` takes; never changed.
+            parameters: Prompts and settings.
+            drawn_points: Points beside those of the parameters.
+            drawn_boxes: Boxes beside those of the parameters.
+            on_progress: Called between steps of work.
+
+        Raises:
+            SegmentAnythingError: The picture, a prompt, the weights or the device is unusable.
+        """
+        image_rgb_hwc = to_rgb8(image)
+        image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
+        asked = [
+            *objects_from_text(
+                parameters.input_point, parameters.input_point_label, parameters.input_box
+            ),
+            *objects_from_drawing(drawn_points, drawn_boxes),
+        ]
+        objects, notes = fit_to_image(asked, image_hw)
+        engine = self.load(parameters, on_progress)
+        nothing = MaskSet.empty(image_hw)
+        filter_counts = None
+        if objects:
+            ranked = _predict(engine, image_rgb_hwc, objects, parameters, on_progress)
+        else:
+            result = engine.generate(
+                image_rgb_hwc,
+                _grid_settings(parameters),
+                input_size_percent=parameters.input_size_percent,
+                on_progress=_stage(on_progress, "points"),
+            )
+            ranked, filter_counts = (result.masks,), result.filter_counts
+        first, second, third = (*ranked, *[nothing] * (_RANKS - len(ranked)))
+        return Segmentation(
+            image_rgb_hwc=image_rgb_hwc,
+            ranked=(first, second, third),
+            objects=tuple(objects) if objects else None,
+            filter_counts=filter_counts,
+            notes=tuple(notes),
+            settings=_provenance(engine.model, parameters),
+        )
+
+
+def _predict(
+    engine: Engine,
+    image_rgb_hwc: npt.NDArray[np.uint8],
+    objects: Sequence[ObjectPrompt],
+    parameters: Parameters,
+    on_progress: OnProgress | None,
+) -> tuple[MaskSet, ...]:
+    if on_progress is not None:
+        on_progress("encode", 0, 1)
+    embedding = engine.embed(image_rgb_hwc, input_size_percent=parameters.input_size_percent)
+    settings = PredictionSettings(
+        multimask_output=parameters.multimask_output,
+        prefer_stable=parameters.apply_postprocessing,
+        mask_threshold=parameters.mask_threshold,
+        stability_score_offset=parameters.stability_score_offset,
+    )
+    return engine.predict(
+        embedding, objects, settings, on_progress=_stage(on_progress, "objects")
+    ).ranked
+
+
+def _grid_settings(parameters: Parameters) -> GridSettings:
+    return GridSettings(
+        points_per_side=parameters.points_per_side,
+        points_per_batch=parameters.points_per_batch,
+        pred_iou_thresh=parameters.iou_thresh,
+        stability_score_thresh=parameters.stability_score_thresh,
+        stability_score_offset=parameters.stability_score_offset,
+        mask_threshold=parameters.mask_threshold,
+        box_nms_thresh=parameters.box_nms_thresh,
+        crop_n_layers=parameters.crop_n_layers,
+        crop_nms_thresh=parameters.crop_nms_thresh,
+        crop_overlap_ratio=parameters.crop_overlap_ratio,
+        crop_n_points_downscale_factor=parameters.crop_n_points_downscale_factor,
+        use_m2m=parameters.use_m2m,
+        multimask_output=parameters.automatic_multimask_output,
+    )
+
+
+def _provenance(model: LoadedModel, parameters: Parameters) -> dict[str, Any]:
+    """What the result depends on besides the picture, to be able to make it again."""
+    return {
+        "plugin_version": __version__,
+        "weights_sha256": model.digest,
+        "device": str(model.device),
+        "precision": str(model.precision).removeprefix("torch."),
+        "parameters": parameters.to_strings(),
+    }
+
+
+def _stage(on_progress: OnProgress | None, stage: str) -> Callable[[int, int], None] | None:
+    """The progress callback of one stage."""
+    if on_progress is None:
+        return None
+    return lambda done, total: on_progress(stage, done, total)

@@ -1,0 +1,51 @@
+"""What all tests share: a home of their own, the plugin in a real Ikomia, pictures, networks."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything is imported that reads them: Ikomia takes its folders from HOME when it starts,
+# torch its cache, Qt its platform.
+_HOME = tempfile.TemporaryDirectory(prefix="sam2_tests_")
+os.environ.update(
+    HOME=_HOME.name,
+    XDG_CACHE_HOME=str(Path(_HOME.name) / "cache"),
+    TORCH_HOME=str(Path(_HOME.name) / "torch"),
+    IKOMIA_AUTO_COMPLETION="0",
+    QT_QPA_PLATFORM="offscreen",
+)
+os.environ.pop("SAM2_CHECKPOINT_DIR", None)
+os.environ.pop("SAM2_CHECKPOINT_URL", None)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PLUGIN_NAME = "infer_segment_anything_2"
+
+
+@pytest.fixture(scope="session")
+def ikomia_home() -> Iterator[Path]:
+    """The folder of a real Ikomia in which the plugin is linked."""
+    plugins = Path(_HOME.name) / "Ikomia" / "Plugins" / "Python"
+    plugins.mkdir(parents=True, exist_ok=True)
+    (plugins / PLUGIN_NAME).symlink_to(REPOSITORY / PLUGIN_NAME)
+    yield plugins.parent.parent
+    (plugins / PLUGIN_NAME).unlink()
+
+
+@pytest.fixture
+def new_workflow(ikomia_home: Path) -> Callable[..., tuple[Any, Any]]:
+    """Makes a workflow with our task behind the root; returns both."""
+    from ikomia.dataprocess.workflow import Workflow
+
+    def make(**parameters: object) -> tuple[Any, Any]:
+        workflow = Workflow()
+        task = workflow.add_task(name=PLUGIN_NAME, auto_connect=True)
+        task.set_parameters({"model_name": "sam2_demo_nano", **parameters})
+        return workflow, task
+
+    return make
