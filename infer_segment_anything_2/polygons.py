@@ -1,9 +1,9 @@
 """Masks as polygons that follow the edges of pixels, so that filling them gives the mask back.
 
 A pixel (x, y) is the unit square from (x, y) to (x + 1, y + 1). A border between mask and
-background turns only at grid points; from those alone the rings are put together, which takes
-time and memory in proportion to the border's length, not to the picture's area. (Contour finders
-that go through pixel centres lose half a pixel on every side: a mask of one pixel has no area.)
+background turns only at grid points; they are found in the whole mask at once, and from them alone
+the rings are put together. (Contour finders that go through pixel centres lose half a pixel on
+every side: a mask of one pixel has no area.)
 """
 
 from __future__ import annotations
