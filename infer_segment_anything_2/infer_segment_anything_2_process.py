@@ -98,7 +98,10 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
                 is changed then.
         """
         check_names(params)
-        super().set_parameters(stringify(params))
+        texts = stringify(params)
+        # Read here first: an error from below the host's call would lose its type.
+        Parameters.from_strings(texts, base=self.get_param_object().values)
+        super().set_parameters(texts)
 
     def get_progress_steps(self) -> int:
         """Steps known before the run; the run adds its own when it knows them."""
@@ -122,7 +125,8 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         """
         self.is_stopping = False
         self.begin_task_run()
-        self.clear_outputs()
+        for output in self.get_outputs():
+            output.clear_data()
         try:
             self._segment()
         except CancelledError:

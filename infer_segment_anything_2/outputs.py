@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from ikomia import core, dataprocess
 from ikomia.dataprocess.io.datadictIO import DataDictIO
+from PIL import Image
 
 from infer_segment_anything_2.painting import instance_colours, paint_labels, paint_overlay
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
@@ -113,7 +113,7 @@ class LabelPictureIO(dataprocess.CImageIO):
         labels_hw = self.get_image()
         if labels_hw is not None:
             widest = np.uint8 if labels_hw.max(initial=0) <= np.iinfo(np.uint8).max else np.uint16
-            cv2.imwrite(str(_renamed(path, "_labels", ".png")), labels_hw.astype(widest))
+            Image.fromarray(labels_hw.astype(widest)).save(_renamed(path, "_labels", ".png"))
 
 
 class PictureIO(dataprocess.CImageIO):

@@ -199,6 +199,7 @@ def _grid_settings(parameters: Parameters) -> GridSettings:
         crop_n_points_downscale_factor=parameters.crop_n_points_downscale_factor,
         use_m2m=parameters.use_m2m,
         multimask_output=parameters.automatic_multimask_output,
+        prefer_stable=parameters.apply_postprocessing,
     )
 
 

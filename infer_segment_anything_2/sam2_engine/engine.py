@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.automatic_masks import (
     GenerationResult,
     GridSettings,
+    generate,
 )
-
-from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.embedding_cache import EmbeddingCache, image_digest
 from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
 from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
@@ -60,8 +61,8 @@ class Engine:
             return known
         embedding = embed_image(
             self.model.network,
-            _shrunk(image_rgb_hwc, input_size_percent),
-            image_hw=(image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
+            image_rgb_hwc,
+            input_size_percent=input_size_percent,
             precision=self.model.precision,
             digest=digest,
         )
@@ -108,17 +109,13 @@ class Engine:
             image_rgb_hwc: H x W x 3 RGB; never changed.
             settings: The grid and the filters; Meta's defaults if None.
             input_size_percent: As in :meth:`embed`.
-            on_progress: Called with the numbers of batches done and in all.
+            on_progress: Called with the numbers of points done and in all.
         """
-        raise NotImplementedError
-
-
-def _shrunk(image_rgb_hwc: npt.NDArray[np.uint8], percent: int) -> npt.NDArray[np.uint8]:
-    """The picture at that many percent of its sides, at least one pixel each."""
-    if percent >= _WHOLE:
-        return image_rgb_hwc
-    height, width = (max(1, round(side * percent / _WHOLE)) for side in image_rgb_hwc.shape[:2])
-    small: npt.NDArray[np.uint8] = cv2.resize(
-        image_rgb_hwc, (width, height), interpolation=cv2.INTER_AREA
-    )
-    return small
+        return generate(
+            partial(self.embed, input_size_percent=input_size_percent),
+            self.model.network.sam_prompt_encoder,
+            self._decoder,
+            image_rgb_hwc,
+            settings or GridSettings(),
+            on_progress,
+        )

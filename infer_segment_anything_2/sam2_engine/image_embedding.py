@@ -38,7 +38,7 @@ def embed_image(
     network: SAM2Base,
     image_rgb_hwc: npt.NDArray[np.uint8],
     *,
-    image_hw: tuple[int, int] | None = None,
+    input_size_percent: int = 100,
     precision: torch.dtype = torch.float32,
     digest: str = "",
 ) -> Embedding:
@@ -47,7 +47,7 @@ def embed_image(
     Args:
         network: Meta's network in evaluation mode.
         image_rgb_hwc: H x W x 3.
-        image_hw: The size that prompts and masks refer to, where it differs from the picture's.
+        input_size_percent: Shrinks the picture to this much of its sides first.
         precision: float32, or a half precision for the encoder's matrix products.
         digest: Passed on.
 
@@ -55,7 +55,7 @@ def embed_image(
         Float32 features on the network's device.
     """
     device = network.device
-    pixels = network_input(image_rgb_hwc, network.image_size).to(device)
+    pixels = network_input(image_rgb_hwc, network.image_size, input_size_percent).to(device)
     context = (
         contextlib.nullcontext()
         if precision == torch.float32
@@ -69,6 +69,6 @@ def embed_image(
     return Embedding(
         image_embed_bchw=image_embed,
         high_res_feats=(high_res_0, high_res_1),
-        image_hw=image_hw or (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
+        image_hw=(image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
         digest=digest,
     )

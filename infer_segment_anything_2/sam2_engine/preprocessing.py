@@ -25,6 +25,8 @@ _DEVIATION_RGB = (0.229, 0.224, 0.225)
 # Pixels that are float32 at any one time: 3 channels of 4 bytes make 48 MB.
 _BAND_PIXELS = 4_000_000
 
+_WHOLE = 100
+
 
 def to_rgb8(image: object) -> npt.NDArray[np.uint8]:
     """Makes any picture an 8-bit RGB picture of the same height and width.
@@ -52,7 +54,7 @@ def to_rgb8(image: object) -> npt.NDArray[np.uint8]:
     shape = " x ".join(str(length) for length in image.shape) or "no dimensions"
     if image.size == 0:
         raise ImageError(f"The picture has no pixels (shape {shape}); give at least 1 x 1.")
-    channels = 1 if image.ndim == 2 else image.shape[-1]
+    channels = image.shape[2] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or channels not in (1, 2, 3, 4):
         raise ImageError(
             f"The picture has the shape {shape}, expected height x width or height x width x 1, 2, "
@@ -63,18 +65,23 @@ def to_rgb8(image: object) -> npt.NDArray[np.uint8]:
             f"The picture has values of type {image.dtype}, expected integers, floats or booleans; "
             "convert it first."
         )
-    image_hwc = image.reshape(image.shape[0], image.shape[1], channels)
+    # asarray: a matrix or a masked array has ways of its own.
+    image_hwc = np.asarray(image).reshape(image.shape[0], image.shape[1], channels)
     colours = image_hwc[..., : 3 if channels >= 3 else 1]
     levels = _to_8_bit(colours)
     return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))
 
 
-def network_input(image_rgb_hwc: npt.NDArray[np.uint8], side_px: int) -> Tensor:
+def network_input(
+    image_rgb_hwc: npt.NDArray[np.uint8], side_px: int, input_size_percent: int = _WHOLE
+) -> Tensor:
     """Resizes and normalises a picture as ``sam2.utils.transforms.SAM2Transforms`` does.
 
     Args:
         image_rgb_hwc: H x W x 3.
         side_px: Side of the network's square input.
+        input_size_percent: Below 100 the picture is shrunk to this much of its sides first, which
+            takes away detail.
 
     Returns:
         1 x 3 x ``side_px`` x ``side_px``, float32, on the CPU.
@@ -82,12 +89,19 @@ def network_input(image_rgb_hwc: npt.NDArray[np.uint8], side_px: int) -> Tensor:
     # torch resizes along the width first and then along the height; so bands of rows give the
     # same first step, and the second one works on its small result.
     height, width = image_rgb_hwc.shape[:2]
+    small_height, small_width = (
+        max(1, round(side * input_size_percent / _WHOLE)) for side in (height, width)
+    )
     rows_per_band = max(1, _BAND_PIXELS // width)
     narrow_bands = [
-        _resize(_unit_range(image_rgb_hwc[top : top + rows_per_band]), (None, side_px))
+        _resize_width(
+            _resize_width(_unit_range(image_rgb_hwc[top : top + rows_per_band]), small_width),
+            side_px,
+        )
         for top in range(0, height, rows_per_band)
     ]
-    square = _resize(torch.cat(narrow_bands, dim=2), (side_px, None))
+    narrow = torch.cat(narrow_bands, dim=2)
+    square = _resize_height(_resize_height(narrow, small_height), side_px)
     mean = torch.tensor(_MEAN_RGB).view(1, 3, 1, 1)
     deviation = torch.tensor(_DEVIATION_RGB).view(1, 3, 1, 1)
     return square.sub_(mean).div_(deviation)
@@ -99,13 +113,21 @@ def _unit_range(band_hwc: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(channels_first).float().div_(255)[None]
 
 
-def _resize(picture_bchw: Tensor, size_hw: tuple[int | None, int | None]) -> Tensor:
-    """Anti-aliased bilinear resize, along the given sides only."""
-    height, width = picture_bchw.shape[-2:]
-    target = (size_hw[0] or height, size_hw[1] or width)
-    if target == (height, width):
+def _resize_width(picture_bchw: Tensor, width: int) -> Tensor:
+    return _resize(picture_bchw, (picture_bchw.shape[2], width))
+
+
+def _resize_height(picture_bchw: Tensor, height: int) -> Tensor:
+    return _resize(picture_bchw, (height, picture_bchw.shape[3]))
+
+
+def _resize(picture_bchw: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Anti-aliased bilinear resize."""
+    if size_hw == tuple(picture_bchw.shape[2:]):
         return picture_bchw
-    return F.interpolate(picture_bchw, target, mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(
+        picture_bchw, size_hw, mode="bilinear", align_corners=False, antialias=True
+    )
 
 
 def _to_8_bit(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
