@@ -118,11 +118,11 @@ class ParameterRow:
             return text
         try:
             value = _READERS[self.kind](stripped)
-        except (ValueError, OverflowError, ZeroDivisionError):
+        except (ValueError, ZeroDivisionError):
             raise self._refusal(text) from None
         if self.kind == "choice" and value not in self.choices:
             raise self._refusal(text, nearest=_nearest(stripped, self.choices))
-        if self.kind in ("int", "float") and not self.minimum <= float(value) <= self.maximum:
+        if not isinstance(value, str) and not self.minimum <= value <= self.maximum:
             raise self._refusal(text)
         return value
 
@@ -131,9 +131,8 @@ class ParameterRow:
         return repr(value) if isinstance(value, float) else str(value)
 
     def _refusal(self, text: str, nearest: str = "") -> ParameterError:
-        quoted = repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "...")
         advice = f"did you mean '{nearest}'?" if nearest else f"the default is {self.default!r}."
-        message = f"Parameter {self.key} must be {self.expected}, got {quoted}; {advice}"
+        message = f"Parameter {self.key} must be {self.expected}, got {_quoted(text)}; {advice}"
         return ParameterError(message, key=self.key, value=text)
 
 
@@ -466,15 +465,35 @@ def check_names(keys: Iterable[str]) -> None:
         if key not in known:
             nearest = _nearest(str(key), known)
             advice = f"did you mean '{nearest}'?" if nearest else f"known are {', '.join(known)}."
-            raise ParameterError(f"There is no parameter {key!r}; {advice}", key=str(key))
+            raise ParameterError(
+                f"There is no parameter {_quoted(str(key))}; {advice}", key=str(key)
+            )
 
 
 def stringify(values: Mapping[str, object]) -> dict[str, str]:
     """Turns values of any usual type into the host's strings.
 
     Numbers, booleans, None, paths, lists, tuples, dicts and numpy values are all taken.
+
+    Raises:
+        ParameterError: A value cannot be written as text: it holds itself, or is a number of
+            thousands of digits, or text that is not Unicode.
     """
-    return {str(key): _text_of(value) for key, value in values.items()}
+    return {str(key): _checked_text(str(key), value) for key, value in values.items()}
+
+
+def _checked_text(key: str, value: object) -> str:
+    try:
+        text = _text_of(value)
+        text.encode()
+    except (ValueError, RecursionError) as error:
+        raise ParameterError(
+            f"Parameter {_quoted(key)} must be a number, True or False, text, or a list of "
+            f"numbers, got a value of type {type(value).__name__} that cannot be written as text "
+            f"({type(error).__name__}); give it as text.",
+            key=key,
+        ) from None
+    return text
 
 
 def _text_of(value: object) -> str:
@@ -483,18 +502,24 @@ def _text_of(value: object) -> str:
     if isinstance(value, str | PurePath):
         return str(value)
     plain = _plain(value)
-    return json.dumps(plain) if isinstance(plain, list | dict) else str(plain)
+    return json.dumps(plain, default=str) if isinstance(plain, list | dict) else str(plain)
 
 
 def _plain(value: object) -> object:
     """The value with numpy types replaced by Python's own, at any depth."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     return value
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "...")
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -46,8 +46,10 @@ _NO_CATEGORY = frozenset({"", "default", "foreground", "positive"})
 _POINT_SLACK_PX = 1.0
 
 _LONGEST_QUOTE = 80
+# No two parts of a number can match the same digits, or a long text would take time that grows
+# with its square; "inf" in ASCII only, as ignoring case takes a dotless i for an i.
 _TOKEN = re.compile(
-    r"(?P<number>[+-]?(?:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?))(?![\w.])"
+    r"(?P<number>[+-]?(?:(?a:nan|inf(?:inity)?)|(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?))(?![\w.+-])"
     r"|(?P<open>[\[(])|(?P<close>[\])])|(?P<gap>[\s,]+)",
     re.IGNORECASE,
 )
@@ -228,8 +230,9 @@ def fit_to_image(
         each thing that was changed.
 
     Raises:
-        PromptError: A box has no area, or lies wholly outside, or a point lies more than a pixel
-            outside: a mask made from that would be silently wrong.
+        PromptError: A coordinate is not a finite number, a box has no area or lies wholly outside,
+            or a point lies more than a pixel outside: a mask made from that would be silently
+            wrong.
     """
     fitted: list[ObjectPrompt] = []
     notes: list[str] = []
@@ -242,6 +245,12 @@ def fit_to_image(
 
 
 def _clip_box(box: BoxXyxy, image_hw: tuple[int, int], notes: list[str]) -> BoxXyxy:
+    if not all(map(math.isfinite, box)):
+        raise PromptError(
+            f"Box {_words(box)} must be of finite numbers; give left, top, right, bottom in "
+            f"pixels, such as {_BOXES_EXAMPLE}.",
+            key="input_box",
+        )
     x1, y1, x2, y2 = _ordered(box)
     if (x1, y1, x2, y2) != box:
         notes.append(
@@ -270,6 +279,12 @@ def _clip_box(box: BoxXyxy, image_hw: tuple[int, int], notes: list[str]) -> BoxX
 
 
 def _clip_point(point: PointXy, image_hw: tuple[int, int], notes: list[str]) -> PointXy:
+    if not all(map(math.isfinite, point)):
+        raise PromptError(
+            f"Point {_words(point)} must be of finite numbers; give x, y in pixels, such as "
+            f"{_POINTS_EXAMPLE}.",
+            key="input_point",
+        )
     height, width = image_hw
     inside = (min(max(point[0], 0.0), float(width)), min(max(point[1], 0.0), float(height)))
     if math.dist(point, inside) > _POINT_SLACK_PX:
@@ -367,7 +382,7 @@ def _parse_nested(text: str, *, key: str, noun: str, example: str) -> _Nested:
         elif token["number"]:
             number = float(token["number"])
             if not math.isfinite(number):
-                raise refusal(f"{token['number']} is not a finite number")
+                raise refusal(f"{_shortened(token['number'])} is not a finite number")
             stack[-1].append(number)
     if len(stack) > 1:
         raise refusal("a bracket is not closed")
@@ -375,5 +390,10 @@ def _parse_nested(text: str, *, key: str, noun: str, example: str) -> _Nested:
 
 
 def _unreadable(text: str, *, key: str, noun: str, example: str, why: str) -> PromptError:
-    quoted = repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "...")
-    return PromptError(f"{key} must hold {noun} such as {example}, got {quoted}: {why}.", key=key)
+    return PromptError(
+        f"{key} must hold {noun} such as {example}, got {_shortened(text)!r}: {why}.", key=key
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."

@@ -73,10 +73,14 @@ class EmbeddingCache(Generic[T]):
 
     def put(self, key: str, value: T) -> None:
         """Keeps a value, and drops the least recently used ones that no longer fit."""
+        nbytes = tensor_bytes(value)
         with self._lock:
+            self._values.pop(key, None)
+            self._bytes.pop(key, None)
+            if nbytes > self._limit_bytes:
+                return
             self._values[key] = value
-            self._values.move_to_end(key)
-            self._bytes[key] = tensor_bytes(value)
+            self._bytes[key] = nbytes
             while sum(self._bytes.values()) > self._limit_bytes:
                 oldest, _ = self._values.popitem(last=False)
                 del self._bytes[oldest]

@@ -136,23 +136,30 @@ def _to_8_bit(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         return values.view(np.uint8)
     if values.dtype.kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
-    numbers: npt.NDArray[np.floating[Any]] = values.astype(
-        np.float64 if values.dtype.itemsize > 2 else np.float32
-    )
+    # A long double may be too large for a double, which makes it infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers: npt.NDArray[np.floating[Any]] = values.astype(
+            np.float64 if values.dtype.itemsize > 2 else np.float32
+        )
     finite = numbers[np.isfinite(numbers)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     np.nan_to_num(numbers, copy=False, nan=low, posinf=high, neginf=low)
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, scale = 0.0, 255.0
-    elif low >= 0 and high <= 255:
-        low, scale = 0.0, 1.0
-    else:
-        low, scale = low, _stretch(low, high)
-    levels: npt.NDArray[np.uint8] = np.rint((numbers - low) * scale).clip(0, 255).astype(np.uint8)
+        numbers *= 255
+    elif low < 0 or high > 255:
+        _stretch(numbers, low, high)
+    levels: npt.NDArray[np.uint8] = np.rint(numbers).astype(np.uint8)
     return levels
 
 
-def _stretch(low: float, high: float) -> float:
-    """The factor that makes the range from low to high 255 wide; 0 where there is none."""
-    span = high - low
-    return 255.0 / span if span > 0 and np.isfinite(span) else 0.0
+def _stretch(numbers: npt.NDArray[np.floating[Any]], low: float, high: float) -> None:
+    """Maps low to high onto 0 to 255, in place; all to 0 where both are the same.
+
+    Halved first: the span of the largest numbers is too large for a number.
+    """
+    half_span = high / 2 - low / 2
+    numbers /= 2
+    numbers -= low / 2
+    if half_span > 0:
+        numbers /= half_span
+    numbers *= 255
