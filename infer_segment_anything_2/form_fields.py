@@ -9,34 +9,29 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from PyQt6.QtCore import QEvent, QLocale, QObject, QSignalBlocker, Qt, pyqtSignal
-from PyQt6.QtGui import QFontMetrics, QResizeEvent
+from PyQt6.QtCore import QObject, QSignalBlocker, Qt, pyqtSignal
 from PyQt6.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
-    QPlainTextEdit,
     QSizePolicy,
     QSpinBox,
     QToolButton,
     QWidget,
 )
 
+from infer_segment_anything_2.form_parts import FloatSpin, GrowingText, WheelGuard, connect
 from infer_segment_anything_2.parameters import ParameterRow, Value
 
-__all__ = ["Field", "connect", "make_field"]
+__all__ = ["Field", "make_field"]
 
 _LARGEST_INT = 2**31 - 1
 _LONGEST_LINE = 10_000_000
-_STORED_DECIMALS = 10
-_SHOWN_DECIMALS = 6
-_FEWEST_LINES, _MOST_LINES = 1, 6
 
 
 class Field(QObject):
@@ -59,7 +54,7 @@ class Field(QObject):
         self.widget = widget or editor
         self.editor.setObjectName(row.key)
         self.editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.editor.installEventFilter(_WheelGuard(self))
+        self.editor.installEventFilter(WheelGuard(self))
         self._given: Value = row.default
         self._shown: object = None
 
@@ -73,12 +68,13 @@ class Field(QObject):
         self.changed.emit()
 
     def value(self) -> Value:
-        """The value given, or what the user made of it.
-
-        Raises:
-            ParameterError: What was typed is not a value of this parameter.
-        """
+        """The value given, or what the user made of it."""
         return self._given if self._content() == self._shown else self._read()
+
+    def finish_typing(self) -> None:
+        """Settles a half-typed number, which the editor else does when the user leaves it."""
+        if isinstance(self.editor, QAbstractSpinBox):
+            self.editor.interpretText()
 
     def _differs(self, value: Value) -> bool:
         """Whether the editor has to be filled anew, which would move the user's cursor."""
@@ -169,7 +165,7 @@ class FloatField(Field):
     """A spin box for numbers, which never rounds what it was given."""
 
     def __init__(self, row: ParameterRow) -> None:
-        self._spin = _FloatSpin()
+        self._spin = FloatSpin()
         lowest, highest = _bounds(row, sys.float_info.max)
         self._spin.setRange(lowest, highest)
         self._spin.setSingleStep(0.01 if highest - lowest <= 1 else 0.1)
@@ -230,7 +226,7 @@ class TextField(Field):
     is_wide = True
 
     def __init__(self, row: ParameterRow) -> None:
-        self._text = _GrowingText()
+        self._text = GrowingText()
         self._text.setPlaceholderText(_placeholder(row))
         super().__init__(row, self._text)
         connect(self._text.textChanged, self.changed)
@@ -260,69 +256,9 @@ def make_field(row: ParameterRow, captions: dict[str, str] | None = None) -> Fie
     return {"bool": BoolField, "int": IntField, "float": FloatField}[row.kind](row)
 
 
-def connect(signal: Any, slot: Any) -> None:
-    """Connects Qt's signal, which the type hints of this PyQt6 take for a method."""
-    signal.connect(slot)
-
-
 def _placeholder(row: ParameterRow) -> str:
     return f"e.g. {row.example}" if row.example else ""
 
 
 def _bounds(row: ParameterRow, largest: float) -> tuple[float, float]:
     return max(row.minimum, -largest), min(row.maximum, largest)
-
-
-class _WheelGuard(QObject):
-    """Leaves the wheel to the form's scrolling unless the user is in the field."""
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        if event.type() != QEvent.Type.Wheel or not isinstance(watched, QWidget):
-            return False
-        if watched.hasFocus():
-            return False
-        event.ignore()
-        return True
-
-
-class _FloatSpin(QDoubleSpinBox):
-    """A spin box that shows few decimals and keeps many."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setDecimals(_STORED_DECIMALS)
-
-    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
-        locale = QLocale(self.locale())
-        locale.setNumberOptions(QLocale.NumberOption.OmitGroupSeparator)
-        text = locale.toString(value, "f", _SHOWN_DECIMALS).rstrip("0")
-        return text + "0" if text.endswith(locale.decimalPoint()) else text
-
-    def valueFromText(self, text: str) -> float:  # noqa: N802 - Qt's name
-        """The number in a text; the full one for the text that stands for it."""
-        shown = self.value()
-        return shown if text == self.textFromValue(shown) else super().valueFromText(text)
-
-
-class _GrowingText(QPlainTextEdit):
-    """A text box as high as its text, within limits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setTabChangesFocus(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        connect(self.textChanged, self.fit_height)
-        self.fit_height()
-
-    def fit_height(self) -> None:
-        """Sets the height to that of the lines, as they are broken at the present width."""
-        lines = int(self.document().size().height())  # this document's layout counts in lines
-        lines = min(max(lines, _FEWEST_LINES), _MOST_LINES)
-        margins = 2 * (self.document().documentMargin() + self.frameWidth())
-        self.setFixedHeight(int(lines * QFontMetrics(self.font()).lineSpacing() + margins) + 2)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
-        super().resizeEvent(event)
-        if event.size().width() != event.oldSize().width():
-            self.fit_height()

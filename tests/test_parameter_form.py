@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PyQt6.QtCore import QPoint, QPointF, Qt
+from PyQt6.QtCore import QLocale, QPoint, QPointF, Qt
 from PyQt6.QtGui import QColor, QPalette, QWheelEvent
+from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import (
     QAbstractButton,
     QApplication,
@@ -26,12 +27,14 @@ from PyQt6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 
 from infer_segment_anything_2.errors import CheckpointError, ParameterError, PromptError
-from infer_segment_anything_2.parameter_form import DrawingTool, ParameterForm
+from infer_segment_anything_2.form_parts import DrawingTool
+from infer_segment_anything_2.parameter_form import ParameterForm
 from infer_segment_anything_2.parameters import GROUP_TITLES, ROWS, ParameterRow, Parameters
 from infer_segment_anything_2.sam2_engine.checkpoints import CHECKPOINTS
 
 pytestmark = pytest.mark.qt
 
+KEYBOARD: Any = QTest  # whose type hints ask for an instance of it
 SHOWN_ROWS = [row for row in ROWS if not row.alias_of]
 LONG_POINTS = str([[x + 0.25, 2 * x] for x in range(5000)])
 
@@ -56,8 +59,18 @@ def editor(form: ParameterForm, key: str) -> Any:
     return found
 
 
+def children(form: ParameterForm, kind: type[QWidget]) -> list[Any]:
+    return form.findChildren(kind)
+
+
 def shown_texts(form: ParameterForm) -> str:
-    return "\n".join(label.text() for label in form.findChildren(QLabel) if label.isVisible())
+    return "\n".join(label.text() for label in children(form, QLabel) if label.isVisible())
+
+
+def type_into(field: Any, text: str) -> None:
+    """Types a text in the place of what is there."""
+    field.selectAll()
+    KEYBOARD.keyClicks(field, text or "\b")
 
 
 def values_of(row: ParameterRow) -> st.SearchStrategy[Any]:
@@ -115,15 +128,19 @@ class TestShownValues:
         assert repr(form.parameters()) == repr(parameters)
 
     def test_stay_exact_when_walked_through_with_tab_and_enter(self, qtbot: QtBot) -> None:
-        given = {"crop_n_layers": 1, "mask_threshold": -1 / 3, "input_box": "[ 1,2,\t3,4]"}
+        given: dict[str, Any] = {
+            "crop_n_layers": 1,
+            "mask_threshold": -1 / 3,
+            "input_box": "[ 1,2,\t3,4]",
+        }
         form = make_form(qtbot, **given)
         form.activateWindow()
         for row in SHOWN_ROWS:
             field = editor(form, row.key)
             field.setFocus()
             if not isinstance(field, QPlainTextEdit):
-                qtbot.keyClick(field, Qt.Key.Key_Return)
-            qtbot.keyClick(field, Qt.Key.Key_Tab)
+                KEYBOARD.keyClick(field, Qt.Key.Key_Return)
+            KEYBOARD.keyClick(field, Qt.Key.Key_Tab)
         assert repr(form.parameters()) == repr(Parameters(**given))
 
     def test_stay_exact_when_stepped_up_and_down_again(self, qtbot: QtBot) -> None:
@@ -161,8 +178,9 @@ class TestFields:
     @pytest.mark.parametrize("row", SHOWN_ROWS, ids=lambda row: row.key)
     def test_follow_their_row(self, form: ParameterForm, row: ParameterRow) -> None:
         kinds = {"bool": QCheckBox, "int": QSpinBox, "float": QDoubleSpinBox, "choice": QComboBox}
+        expected: Any = kinds.get(row.kind, (QLineEdit, QPlainTextEdit))
         field = editor(form, row.key)
-        assert isinstance(field, kinds.get(row.kind, (QLineEdit, QPlainTextEdit)))
+        assert isinstance(field, expected)
         if row.kind in ("int", "float"):
             assert (field.minimum(), field.maximum()) == (row.minimum, row.maximum)
         if row.kind == "choice":
@@ -184,9 +202,8 @@ class TestFields:
 
     def test_take_what_is_typed(self, qtbot: QtBot, form: ParameterForm) -> None:
         for key, text in {"mask_threshold": "-1.25", "points_per_side": "16"}.items():
-            editor(form, key).selectAll()
-            qtbot.keyClicks(editor(form, key), text)
-        qtbot.keyClicks(editor(form, "input_point"), "[5, 6]")
+            type_into(editor(form, key), text)
+        type_into(editor(form, "input_point"), "[5, 6]")
         editor(form, "use_m2m").click()
         editor(form, "precision").setCurrentText("float32")
         expected = Parameters(
@@ -197,6 +214,25 @@ class TestFields:
             precision="float32",
         )
         assert form.parameters() == expected
+
+    @pytest.mark.parametrize("typed", ["", "-", "."])
+    def test_keep_their_number_when_typing_stops_halfway(
+        self, qtbot: QtBot, form: ParameterForm, typed: str
+    ) -> None:
+        threshold = editor(form, "mask_threshold")
+        type_into(threshold, typed)
+        assert form.parameters() == Parameters()
+        assert threshold.text() == "0.0"
+
+    def test_take_the_decimal_comma_where_it_is_used(
+        self, qtbot: QtBot, form: ParameterForm
+    ) -> None:
+        form.setLocale(QLocale(QLocale.Language.French))
+        threshold = editor(form, "iou_thresh")
+        assert threshold.text() == "0,8"
+        assert form.parameters() == Parameters()
+        type_into(threshold, "0,25")
+        assert form.parameters() == Parameters(iou_thresh=0.25, iou_thres=0.25)
 
     def test_set_both_names_of_one_value(self, form: ParameterForm) -> None:
         editor(form, "iou_thresh").setValue(0.55)
@@ -246,7 +282,7 @@ class TestMeaning:
 
 class TestMessages:
     def test_wait_for_a_pause_in_typing(self, qtbot: QtBot, form: ParameterForm) -> None:
-        qtbot.keyClicks(editor(form, "input_point"), "[[1, 2]")
+        type_into(editor(form, "input_point"), "[[1, 2]")
         assert "bracket" not in shown_texts(form)
         qtbot.waitUntil(lambda: "a bracket is not closed" in shown_texts(form))
 
@@ -298,7 +334,7 @@ class TestMessages:
 
     def test_of_no_field_stand_on_top(self, form: ParameterForm) -> None:
         form.show_error(CheckpointError("No weights."))
-        top = next(label for label in form.findChildren(QLabel) if "No weights." in label.text())
+        top = next(label for label in children(form, QLabel) if "No weights." in label.text())
         assert top.isVisible()
         assert top.y() < editor(form, "model_name").mapTo(form, QPoint(0, 0)).y()
 
@@ -318,9 +354,7 @@ class TestMessages:
     def test_stand_out_on_any_window(self, qtbot: QtBot, window: str) -> None:
         form = make_form(qtbot, input_box="[1")
         form.setPalette(QPalette(QColor(window)))
-        text = next(
-            label.text() for label in form.findChildren(QLabel) if "input_box" in label.text()
-        )
+        text = next(label.text() for label in children(form, QLabel) if "input_box" in label.text())
         is_light_text = "#ff" in text
         assert is_light_text == (window == "#202020")
 
@@ -353,7 +387,7 @@ class TestReset:
         assert "bracket" not in shown_texts(form)
 
     def _reset_buttons(self, form: ParameterForm) -> list[QAbstractButton]:
-        buttons = form.findChildren(QToolButton)
+        buttons = children(form, QToolButton)
         return [button for button in buttons if button.isVisible() and "reset" in button.text()]
 
     def _reset_button(self, form: ParameterForm, text: str) -> QAbstractButton:
@@ -389,7 +423,7 @@ class TestGroups:
 
     def test_open_and_close_by_their_headings(self, form: ParameterForm) -> None:
         for title in GROUP_TITLES.values():
-            heading = next(b for b in form.findChildren(QToolButton) if b.text() == title)
+            heading = next(b for b in children(form, QToolButton) if b.text() == title)
             heading.click()
         assert not any(editor(form, row.key).isVisible() for row in SHOWN_ROWS)
 

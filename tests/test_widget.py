@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,16 +11,19 @@ from ikomia import core, dataprocess
 from PyQt6.QtWidgets import QLabel, QPushButton, QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
 
+from infer_segment_anything_2.form_parts import DrawingTool
 from infer_segment_anything_2.infer_segment_anything_2_process import InferSegmentAnything2Param
 from infer_segment_anything_2.infer_segment_anything_2_widget import (
     InferSegmentAnything2Widget,
     InferSegmentAnything2WidgetFactory,
 )
-from infer_segment_anything_2.parameter_form import DrawingTool
 from infer_segment_anything_2.parameters import GROUP_TITLES, Parameters
 from infer_segment_anything_2.prompts import DrawnBox, DrawnPoint, objects_from_drawing
 
 pytestmark = [pytest.mark.qt, pytest.mark.ikomia]
+
+
+MakeWidget = Callable[[InferSegmentAnything2Param | None], "RecordingWidget"]
 
 
 class RecordingWidget(InferSegmentAnything2Widget):
@@ -50,13 +54,21 @@ def make_param(**values: Any) -> InferSegmentAnything2Param:
     return param
 
 
-def make_widget(qtbot: QtBot, param: InferSegmentAnything2Param | None) -> RecordingWidget:
-    widget = RecordingWidget(param)
-    host = host_of(widget)
-    qtbot.addWidget(host)
-    host.resize(350, 600)
-    host.show()
-    return widget
+@pytest.fixture
+def make_widget(qtbot: QtBot) -> Iterator[MakeWidget]:
+    """Makes widgets and hides them afterwards; qtbot would delete what the host owns."""
+    widgets = []
+
+    def make(param: InferSegmentAnything2Param | None) -> RecordingWidget:
+        widget = RecordingWidget(param)
+        widgets.append(widget)
+        host_of(widget).resize(350, 600)
+        host_of(widget).show()
+        return widget
+
+    yield make
+    for widget in widgets:
+        host_of(widget).close()
 
 
 def host_of(widget: InferSegmentAnything2Widget) -> QWidget:
@@ -92,69 +104,70 @@ class TestApply:
         ],
     )
     def test_of_untouched_values_changes_nothing(
-        self, qtbot: QtBot, values: dict[str, Any]
+        self, make_widget: MakeWidget, values: dict[str, Any]
     ) -> None:
         param = make_param(**values)
         before = param.get_values()
-        widget = make_widget(qtbot, param)
+        widget = make_widget(param)
         press_apply(widget)
         assert param.get_values() == before
         assert widget.applied == [param]
 
-    def test_hands_over_what_was_edited(self, qtbot: QtBot) -> None:
+    def test_hands_over_what_was_edited(self, make_widget: MakeWidget) -> None:
         param = make_param()
-        widget = make_widget(qtbot, param)
+        widget = make_widget(param)
         field(widget, "input_point").setPlainText("[1, 2]")
         field(widget, "iou_thresh").setValue(0.25)
         press_apply(widget)
         assert param.values == Parameters(input_point="[1, 2]", iou_thresh=0.25, iou_thres=0.25)
 
-    def test_works_again_and_again(self, qtbot: QtBot) -> None:
+    def test_works_again_and_again(self, make_widget: MakeWidget) -> None:
         param = make_param()
-        widget = make_widget(qtbot, param)
+        widget = make_widget(param)
         for threshold in (0.25, 0.5, 0.8):
             field(widget, "iou_thresh").setValue(threshold)
             press_apply(widget)
             assert (param.values.iou_thresh, param.values.iou_thres) == (threshold, threshold)
         assert len(widget.applied) == 3
 
-    def test_of_a_bad_prompt_shows_why_and_applies_nothing(self, qtbot: QtBot) -> None:
+    def test_of_a_bad_prompt_shows_why_and_applies_nothing(self, make_widget: MakeWidget) -> None:
         param = make_param()
-        widget = make_widget(qtbot, param)
+        widget = make_widget(param)
         field(widget, "points_per_side").setValue(8)
         field(widget, "input_box").setPlainText("[1, 2, 3")
         press_apply(widget)
-        texts = [label.text() for label in widget.form.findChildren(QLabel) if label.isVisible()]
+        labels: list[Any] = widget.form.findChildren(QLabel)
+        texts = [label.text() for label in labels if label.isVisible()]
         assert any("a bracket is not closed" in text for text in texts)
         assert param.values == Parameters()
         assert widget.applied == []
 
-    def test_works_once_the_prompt_is_mended(self, qtbot: QtBot) -> None:
+    def test_works_once_the_prompt_is_mended(self, make_widget: MakeWidget) -> None:
         param = make_param(input_box="[1, 2, 3")
-        widget = make_widget(qtbot, param)
+        widget = make_widget(param)
         press_apply(widget)
         field(widget, "input_box").setPlainText("[1, 2, 3, 4]")
         press_apply(widget)
         assert param.values == Parameters(input_box="[1, 2, 3, 4]")
         assert widget.applied == [param]
 
-    def test_without_a_task_does_nothing(self, qtbot: QtBot) -> None:
-        widget = make_widget(qtbot, None)
+    def test_without_a_task_does_nothing(self, make_widget: MakeWidget) -> None:
+        widget = make_widget(None)
         field(widget, "input_box").setPlainText("[1")
         press_apply(widget)
         assert widget.applied == []
 
 
 class TestChangesFromElsewhere:
-    def test_are_shown(self, qtbot: QtBot) -> None:
+    def test_are_shown(self, make_widget: MakeWidget) -> None:
         param = make_param()
-        widget = make_widget(qtbot, param)
+        widget = make_widget(param)
         param.set_values({"points_per_side": "8", "input_point": "[3, 4]"})
         widget.on_parameters_changed()
         assert widget.form.parameters() == Parameters(points_per_side=8, input_point="[3, 4]")
 
-    def test_are_nothing_without_a_task(self, qtbot: QtBot) -> None:
-        widget = make_widget(qtbot, None)
+    def test_are_nothing_without_a_task(self, make_widget: MakeWidget) -> None:
+        widget = make_widget(None)
         widget.on_parameters_changed()
         assert widget.form.parameters() == Parameters()
 
@@ -169,14 +182,16 @@ class TestDrawing:
         ],
         ids=lambda value: str(value),
     )
-    def test_buttons_set_studios_tool(self, qtbot: QtBot, tool: DrawingTool, shape: object) -> None:
-        widget = make_widget(qtbot, None)
+    def test_buttons_set_studios_tool(
+        self, make_widget: MakeWidget, tool: DrawingTool, shape: object
+    ) -> None:
+        widget = make_widget(None)
         field(widget, tool.name).click()
         assert widget.tools == [shape]
         assert len(widget.categories) == 1
 
-    def test_categories_mean_what_the_buttons_say(self, qtbot: QtBot) -> None:
-        widget = make_widget(qtbot, None)
+    def test_categories_mean_what_the_buttons_say(self, make_widget: MakeWidget) -> None:
+        widget = make_widget(None)
         for tool in DrawingTool:
             field(widget, tool.name).click()
         foreground, background, box = widget.categories
@@ -187,8 +202,8 @@ class TestDrawing:
 
 
 class TestHost:
-    def test_scrolls_in_one_direction_only(self, qtbot: QtBot) -> None:
-        widget = make_widget(qtbot, None)
+    def test_scrolls_in_one_direction_only(self, qtbot: QtBot, make_widget: MakeWidget) -> None:
+        widget = make_widget(None)
         for group in GROUP_TITLES:
             widget.form.set_group_open(group, is_open=True)
         view = host_of(widget).findChild(QScrollArea)
@@ -196,18 +211,19 @@ class TestHost:
         qtbot.waitUntil(lambda: view.verticalScrollBar().maximum() > 0)
         assert view.horizontalScrollBar().maximum() == 0
 
-    def test_lays_the_form_out_in_its_width(self, qtbot: QtBot) -> None:
-        widget = make_widget(qtbot, None)
+    def test_lays_the_form_out_in_its_width(self, qtbot: QtBot, make_widget: MakeWidget) -> None:
+        widget = make_widget(None)
         gc.collect()
         host_of(widget).resize(444, 600)
         qtbot.waitUntil(lambda: 400 < widget.form.width() <= 444)
 
     def test_can_be_closed_while_a_prompt_waits_for_its_check(self, qtbot: QtBot) -> None:
-        widget = make_widget(qtbot, None)
+        widget = InferSegmentAnything2Widget(None)
         field(widget, "input_point").setPlainText("[1")
-        host_of(widget).close()
-        del widget
-        gc.collect()
+        is_destroyed = qtbot.waitSignal(widget.form.destroyed)
+        with is_destroyed:
+            del widget
+            gc.collect()
         qtbot.wait(500)
 
 
@@ -219,7 +235,6 @@ class TestFactory:
     @pytest.mark.parametrize("param", [None, make_param(points_per_side=8)], ids=["none", "task"])
     def test_makes_the_widget(self, qtbot: QtBot, param: InferSegmentAnything2Param | None) -> None:
         widget = InferSegmentAnything2WidgetFactory().create(param)
-        qtbot.addWidget(host_of(widget))
         assert widget.form.parameters() == (Parameters() if param is None else param.values)
 
 
