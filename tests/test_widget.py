@@ -12,7 +12,11 @@ from PyQt6.QtWidgets import QLabel, QPushButton, QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
 
 from infer_segment_anything_2.form_parts import DrawingTool
-from infer_segment_anything_2.infer_segment_anything_2_process import InferSegmentAnything2Param
+from infer_segment_anything_2.infer_segment_anything_2 import IkomiaPlugin
+from infer_segment_anything_2.infer_segment_anything_2_process import (
+    InferSegmentAnything2,
+    InferSegmentAnything2Param,
+)
 from infer_segment_anything_2.infer_segment_anything_2_widget import (
     InferSegmentAnything2Widget,
     InferSegmentAnything2WidgetFactory,
@@ -232,10 +236,18 @@ class TestFactory:
         assert InferSegmentAnything2WidgetFactory().name == "infer_segment_anything_2"
         assert isinstance(InferSegmentAnything2WidgetFactory(), dataprocess.CWidgetFactory)
 
-    @pytest.mark.parametrize("param", [None, make_param(points_per_side=8)], ids=["none", "task"])
-    def test_makes_the_widget(self, qtbot: QtBot, param: InferSegmentAnything2Param | None) -> None:
-        widget = InferSegmentAnything2WidgetFactory().create(param)
-        assert widget.form.parameters() == (Parameters() if param is None else param.values)
+    def test_makes_a_preview_without_a_task(self, qtbot: QtBot) -> None:
+        widget = InferSegmentAnything2WidgetFactory().create(None)
+        assert widget.form.parameters() == Parameters()
+
+    def test_makes_the_widget_of_a_task(self, qtbot: QtBot) -> None:
+        task = InferSegmentAnything2("task", make_param(points_per_side=8))
+        widget = IkomiaPlugin().get_widget_factory().create(task.get_param_object())
+        field(widget, "crop_n_layers").setValue(1)
+        press_apply(widget)
+        expected = Parameters(points_per_side=8, crop_n_layers=1)
+        assert task.get_param_object().values == expected
+        assert task.get_param_object().get_values() == expected.to_strings()
 
 
 class TestImport:
