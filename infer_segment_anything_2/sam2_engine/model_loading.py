@@ -32,6 +32,7 @@ from torch.overrides import TorchFunctionMode
 from infer_segment_anything_2.errors import (
     DamagedCheckpointError,
     DependencyError,
+    DeviceError,
     MismatchedCheckpointError,
 )
 from infer_segment_anything_2.sam2_engine.checkpoints import (
@@ -66,6 +67,7 @@ _PATCH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
 _BLOCK_PREFIX = "image_encoder.trunk.blocks."
 _VERSION_2_1_KEYS = ("no_obj_embed_spatial", "obj_ptr_tpos_proj.weight")
 _NAMES_SHOWN = 5
+_FIRST_TORCH_WITHOUT_KNOWN_GAPS = "2.10"  # CVE-2025-32434 and CVE-2026-24747
 
 # What the two readers raise on files that are not weights: found by changing bytes at random.
 _READER_ERRORS = (
@@ -148,6 +150,7 @@ def load_model(
     Raises:
         CheckpointError: The weights are missing, damaged or of another kind of network.
         DependencyError: The sam2 or safetensors package is missing or unusable.
+        DeviceError: The device has too little memory for the weights.
         ParameterError: The name is unknown, or no file lies at ``model_path``.
         CancelledError: ``progress`` asked to stop.
     """
@@ -168,12 +171,27 @@ def load_weights(
         model = _shared.get(key)
         if model is None:
             network, architecture = _network_from_file(weights)
-            model = LoadedModel(network.to(device), architecture, weights, device, precision)
+            network = _moved(network, device, architecture)
+            model = LoadedModel(network, architecture, weights, device, precision)
             _shared[key] = model
     return model
 
 
+def _moved(network: SAM2Base, device: torch.device, architecture: Checkpoint) -> SAM2Base:
+    try:
+        return network.to(device)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"The device '{device}' has too little free memory for {architecture.name}: expected "
+            f"{4 * architecture.parameter_count / 2**20:.0f} MiB for its weights alone. Choose a "
+            "smaller model, close what else uses the device, or set cuda to False. "
+            f"PyTorch says: {_first_line(error)}"
+        ) from error
+
+
 def _network_from_file(weights: WeightsFile) -> tuple[SAM2Base, Checkpoint]:
+    if weights.checkpoint is None:
+        _warn_of_gaps(weights.path, torch.torch_version.TorchVersion(torch.__version__))
     state_dict = read_state_dict(weights.path)
     architecture = identify_network(state_dict, weights.path)
     network = build_network(architecture)
@@ -183,6 +201,18 @@ def _network_from_file(weights: WeightsFile) -> tuple[SAM2Base, Checkpoint]:
         _logger.info("%s: own weights of the network %s", weights.path, architecture.name)
         _check_finite(network, weights.path)
     return network, architecture
+
+
+def _warn_of_gaps(path: Path, version: torch.torch_version.TorchVersion) -> None:
+    # TorchVersion compares as versions do, also with plain text.
+    if path.suffix.lower() != ".safetensors" and version < _FIRST_TORCH_WITHOUT_KNOWN_GAPS:
+        _logger.warning(
+            "%s: PyTorch %s has known gaps in its protection against weights that run code; these "
+            "have no known hash. Use PyTorch %s or newer, or a .safetensors file.",
+            path,
+            version,
+            _FIRST_TORCH_WITHOUT_KNOWN_GAPS,
+        )
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:

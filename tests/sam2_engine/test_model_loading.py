@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import gc
+import logging
 import pickle
 import random
 import subprocess
@@ -15,10 +16,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
 from infer_segment_anything_2.errors import (
     DamagedCheckpointError,
     DependencyError,
+    DeviceError,
     MismatchedCheckpointError,
     ParameterError,
 )
@@ -205,6 +208,22 @@ class TestOwnWeights:
         assert_holds(model, nano_tensors)
 
 
+def test_full_device_is_told_of(
+    nano_tensors: Tensors, save: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_no_room(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB.\nAnd more.")
+
+    monkeypatch.setattr(torch.nn.Module, "to", has_no_room)
+    with pytest.raises(DeviceError) as caught:
+        load_own(save(nano_tensors))
+    assert str(caught.value) == (
+        "The device 'cpu' has too little free memory for sam2_demo_nano: expected 15 MiB for its "
+        "weights alone. Choose a smaller model, close what else uses the device, or set cuda to "
+        "False. PyTorch says: CUDA out of memory. Tried to allocate 2 MiB."
+    )
+
+
 class TestMismatch:
     def test_lists_what_is_missing_unexpected_and_misshapen(
         self, nano_tensors: Tensors, save: Callable[..., str]
@@ -263,6 +282,25 @@ class TestMismatch:
         with pytest.raises(MismatchedCheckpointError) as caught:
             model_loading._check_fit(build_network(newer), tensors, newer, Path("x.pt"))
         assert caught.value.missing == ("obj_ptr_tpos_proj.weight", "obj_ptr_tpos_proj.bias")
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "warns"),
+    [
+        ("mine.pt", "2.5.1+cu121", True),
+        ("mine.pt", "2.9.1", True),
+        ("mine.pt", "2.10.0", False),
+        ("mine.pt", "3.0.0a0+git1234", False),
+        ("mine.safetensors", "2.5.1", False),
+    ],
+)
+def test_reader_with_known_gaps_is_told_of(
+    name: str, version: str, warns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records: list[logging.LogRecord] = []
+    monkeypatch.setattr(model_loading._logger, "handle", records.append)
+    model_loading._warn_of_gaps(Path(name), TorchVersion(version))
+    assert [record.levelno for record in records] == [logging.WARNING] * warns
 
 
 class RunsWhenUnpickled:
