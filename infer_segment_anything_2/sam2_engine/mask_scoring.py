@@ -9,7 +9,7 @@ that does not grow with the picture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,8 +39,9 @@ __all__ = [
 # sam2.build_sam: dynamic_multimask_stability_delta and dynamic_multimask_stability_thresh
 _SINGLE_MASK_OFFSET = 0.05
 _SINGLE_MASK_STABILITY = 0.98
-# Pixels computed at a time; bounds the memory for masks of nothing but edges.
-_PIXELS_AT_ONCE = 2_000_000
+# Lines of pixels that `score` computes at a time: bounds the memory for masks of nothing but edges,
+# and keeps what is computed in the cache.
+_LINES_AT_ONCE = 100_000
 # Samples of one row of logits, enlarged, at a time, for the same reason.
 _SAMPLES_AT_ONCE = 1_000_000
 
@@ -82,7 +83,7 @@ class _Axis:
         return np.diff(self.first_pixel)
 
     def weight_table(self) -> npt.NDArray[np.float32]:
-        """Return weights per cell: n_samples x most pixels of a cell x 2; nan beyond its pixels."""
+        """Return weights per cell: n_samples x most pixels of a cell x 2; nan past its pixels."""
         n_pixels_of_cell = self.n_pixels_of_cell
         table = np.full((n_pixels_of_cell.size, n_pixels_of_cell.max(), 2), np.nan, np.float32)
         pixel_in_cell = np.arange(self.cell_of_pixel.size) - self.first_pixel[self.cell_of_pixel]
@@ -108,21 +109,28 @@ class Upsampling:
         self.column_tables = _Tables.on(device, self.columns)
         # False for cells that fall between two pixels, when masks are made smaller.
         self.has_pixels = (self.row_tables.n_pixels[:, None] * self.column_tables.n_pixels) > 0
+        self.cells_at_once = max(1, _LINES_AT_ONCE // len(self.column_tables.weights_p2n))
 
 
 class _Tables(NamedTuple):
-    """An axis as tensors, for `score`."""
+    """An axis as tensors, for `score`.
+
+    Attributes:
+        first_pixel: int64, n: of each cell.
+        n_pixels: int64, n.
+        weights_p2n: float32, most pixels of a cell x 2 x n, as `_Axis.weight_table`.
+    """
 
     first_pixel: Tensor
     n_pixels: Tensor
-    weights: Tensor
+    weights_p2n: Tensor
 
     @classmethod
     def on(cls, device: torch.device, axis: _Axis) -> _Tables:
         return cls(
             torch.as_tensor(axis.first_pixel[:-1], device=device),
             torch.as_tensor(axis.n_pixels_of_cell, device=device),
-            torch.as_tensor(axis.weight_table(), device=device),
+            torch.as_tensor(axis.weight_table(), device=device).permute(1, 2, 0).contiguous(),
         )
 
 
@@ -155,23 +163,30 @@ def score(
     """
     thresholds = (
         mask_threshold - stability_offset,
-        mask_threshold,
         mask_threshold + stability_offset,
+        mask_threshold,
     )
-    levels = _levels(logits_nhw, thresholds)
-    lowest, highest = _range_of_cells(levels)
+    lowest, highest = _range_of_cells(_levels(logits_nhw, sorted(thresholds)))
     is_flat = lowest == highest
-    tally = _Tally.of_flat_cells(lowest * (is_flat & upsampling.has_pixels), upsampling)
-    for cells, values in _pixels_of_cells(logits_nhw, ~is_flat & upsampling.has_pixels, upsampling):
-        tally.add_pixels(cells, values, thresholds, upsampling)
+    tally = _Tally.of_flat_cells(lowest.mul_(is_flat & upsampling.has_pixels), upsampling)
+    places = torch.nonzero((~is_flat & upsampling.has_pixels).reshape(-1))[:, 0]
+    for some in torch.split(places, upsampling.cells_at_once):
+        tally.add(*_look_into_cells(logits_nhw, some, upsampling, thresholds))
     return tally.scores()
 
 
-def _levels(logits: Tensor, thresholds: tuple[float, ...]) -> Tensor:
-    """Count the thresholds (ascending) that lie below each value: uint8."""
-    levels = torch.zeros(logits.shape, dtype=torch.uint8, device=logits.device)
-    for threshold in thresholds:
-        levels += logits > threshold
+# A float tensor as the result of a comparison saves torch a slow conversion, here and below.
+def _above(values: Tensor, threshold: float, out: Tensor | None = None) -> Tensor:
+    """1.0 where a value is above a threshold, else 0.0."""
+    return torch.gt(values, threshold, out=torch.empty_like(values) if out is None else out)
+
+
+def _levels(logits: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """Count the thresholds that lie below each value, as float."""
+    levels = _above(logits, thresholds[0])
+    flags = torch.empty_like(levels)
+    for threshold in thresholds[1:]:
+        levels += _above(logits, threshold, out=flags)
     return levels
 
 
@@ -179,120 +194,142 @@ def _range_of_cells(samples_nhw: Tensor) -> tuple[Tensor, Tensor]:
     """Return least and greatest of each cell's four samples; beyond the edge, the edge's own."""
     lowest = highest = samples_nhw
     for axis in (1, 2):
-        n_cells = samples_nhw.shape[axis]
-        here = slice(0, n_cells - 1)
-        low_next, high_next = (side.narrow(axis, 1, n_cells - 1) for side in (lowest, highest))
-        index = (slice(None), here) if axis == 1 else (slice(None), slice(None), here)
-        lowest, highest = lowest.clone(), highest.clone()
-        lowest[index] = torch.minimum(lowest[index], low_next)
-        highest[index] = torch.maximum(highest[index], high_next)
+        lowest = torch.minimum(lowest, _following(lowest, axis))
+        highest = torch.maximum(highest, _following(highest, axis))
     return lowest, highest
 
 
-class _Cells(NamedTuple):
-    """Some cells: the mask, row and column of each (int64, n)."""
-
-    mask: Tensor
-    row: Tensor
-    column: Tensor
+def _following(samples: Tensor, axis: int) -> Tensor:
+    """Each sample's next one along an axis; the last sample is its own."""
+    last = samples.shape[axis] - 1
+    return torch.cat([samples.narrow(axis, 1, last), samples.narrow(axis, last, 1)], dim=axis)
 
 
-def _pixels_of_cells(
-    logits_nhw: Tensor, chosen: Tensor, upsampling: Upsampling
-) -> Iterator[tuple[_Cells, Tensor]]:
-    """Compute all pixels of the chosen cells, some cells at a time.
+class _Findings(NamedTuple):
+    """What is known of k masks or cells.
+
+    Attributes:
+        n_above_k2: float64: pixels above the lowest and above the highest threshold.
+        first_xy_k2: int64: least column and row of a pixel above the middle threshold.
+        last_xy_k2: int64: the greatest; -1 where there is none.
+    """
+
+    n_above_k2: Tensor
+    first_xy_k2: Tensor
+    last_xy_k2: Tensor
+
+
+# Beyond any picture's pixels.
+_FAR = 2**40
+# The place of the mask's own threshold among the three.
+_MASK = 2
+
+
+def _look_into_cells(
+    logits_nhw: Tensor, places: Tensor, upsampling: Upsampling, thresholds: Sequence[float]
+) -> tuple[Tensor, _Findings]:
+    """Compute all pixels of some cells.
 
     Args:
         logits_nhw: float32, n x h x w.
-        chosen: bool, n x h x w.
+        places: int64, k: flat places of the cells in n x h x w, all with a pixel.
         upsampling: To the crop's size.
+        thresholds: The stability's two, then (at `_MASK`) the mask's.
 
-    Yields:
-        Cells, and their values: float32, cells x most rows x most columns of a cell; nan where a
-        cell has fewer.
+    Returns:
+        The mask of each cell (int64, k) and what was found in each cell.
     """
-    row_weights, column_weights = upsampling.row_tables.weights, upsampling.column_tables.weights
     n_rows, n_columns = logits_nhw.shape[1:]
-    pixels_per_cell = row_weights.shape[1] * column_weights.shape[1]
-    cells_at_once = max(1, _PIXELS_AT_ONCE // pixels_per_cell)
-    flat_logits = logits_nhw.reshape(-1)
-    for places in torch.split(torch.nonzero(chosen.reshape(-1))[:, 0], cells_at_once):
-        column = places % n_columns
-        row = places.div(n_columns, rounding_mode="floor") % n_rows
-        mask = places.div(n_rows * n_columns, rounding_mode="floor")
-        to_right = (column < n_columns - 1).long()
-        to_below = (row < n_rows - 1).long() * n_columns
-        # In the order of torch's own kernel: along x first, then along y.
-        along_x = column_weights[column]
-        lines = [
-            flat_logits[line][:, None] * along_x[..., 0]
-            + flat_logits[line + to_right][:, None] * along_x[..., 1]
-            for line in (places, places + to_below)
-        ]
-        along_y = row_weights[row][:, :, None]
-        values = lines[0][:, None] * along_y[..., 0] + lines[1][:, None] * along_y[..., 1]
-        yield _Cells(mask, row, column), values
+    rows, columns = upsampling.row_tables, upsampling.column_tables
+    column = places % n_columns
+    line = places.div(n_columns, rounding_mode="floor")
+    row, mask = line % n_rows, line.div(n_rows, rounding_mode="floor")
+    # Cells last: a pixel of all cells is one stretch of memory. x before y, as in torch's kernel.
+    samples = logits_nhw.reshape(-1)
+    to_right = (column < n_columns - 1).long()
+    to_below = (row < n_rows - 1).long() * n_columns
+    along_x = columns.weights_p2n.index_select(2, column)
+    upper_pk, lower_pk = (
+        samples.index_select(0, start) * along_x[:, 0]
+        + samples.index_select(0, start + to_right) * along_x[:, 1]
+        for start in (places, places + to_below)
+    )
+    n_above = [torch.zeros_like(upper_pk) for _ in thresholds]
+    values_pk, flags_pk = torch.empty_like(upper_pk), torch.empty_like(upper_pk)
+    line_hits = []
+    for weights_2k in rows.weights_p2n.index_select(2, row):
+        torch.mul(upper_pk, weights_2k[0], out=values_pk)
+        values_pk.addcmul_(lower_pk, weights_2k[1])
+        for n_above_pk, threshold in zip(n_above, thresholds, strict=True):
+            n_above_pk += _above(values_pk, threshold, out=flags_pk)
+        line_hits.append(flags_pk.amax(dim=0))
+    ends = [
+        _ends(n_above[_MASK].clamp(max=1), columns.first_pixel[column]),
+        _ends(torch.stack(line_hits), rows.first_pixel[row]),
+    ]
+    return mask, _Findings(
+        torch.stack([n_above_pk.sum(dim=0).double() for n_above_pk in n_above[:_MASK]], dim=1),
+        *(torch.stack(xy, dim=1) for xy in zip(*ends, strict=True)),
+    )
+
+
+def _ends(hits_pk: Tensor, first_pixel_k: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and last pixel that is hit in each cell.
+
+    Args:
+        hits_pk: 1.0 where a pixel is hit, else 0.0.
+        first_pixel_k: int64, the number of each cell's first pixel in the picture.
+    """
+    rank_p1 = torch.arange(1, len(hits_pk) + 1, device=hits_pk.device)[:, None].to(hits_pk)
+    last = (hits_pk * rank_p1).amax(dim=0).long() - 1
+    first = len(hits_pk) - (hits_pk * rank_p1.flip(0)).amax(dim=0).long()
+    is_missed = last < 0
+    return (
+        (first + first_pixel_k).masked_fill_(is_missed, _FAR),
+        (last + first_pixel_k).masked_fill_(is_missed, -1),
+    )
 
 
 class _Tally:
-    """Pixel counts and outermost pixels of n masks, filled in steps.
+    """What is known of n masks, filled in steps.
 
-    Attributes:
-        n_above_n2: float64, n x 2: pixels above the lowest and above the highest threshold.
-        first_xy_n2: int64, n x 2: least column and row of a pixel above the middle threshold.
-        last_xy_n2: int64, n x 2: the greatest.
+    Args:
+        found: Of flat cells, to begin with.
     """
 
-    def __init__(self, n_above_n2: Tensor, first_xy_n2: Tensor, last_xy_n2: Tensor) -> None:
-        self.n_above_n2 = n_above_n2
-        self.first_xy_n2 = first_xy_n2
-        self.last_xy_n2 = last_xy_n2
+    def __init__(self, found: _Findings) -> None:
+        self._found = found
 
     @classmethod
     def of_flat_cells(cls, levels_nhw: Tensor, upsampling: Upsampling) -> _Tally:
         """Count cells whose pixels all have one level; level 0 adds nothing."""
         rows, columns = upsampling.row_tables, upsampling.column_tables
+        flags_nhw = torch.empty_like(levels_nhw)
         n_above = []
         for level in (0, 2):
             # float32 counts one line of pixels exactly; a whole picture may need more digits
-            per_row = (levels_nhw > level).float() @ columns.n_pixels.float()
+            per_row = _above(levels_nhw, level, out=flags_nhw) @ columns.n_pixels.to(flags_nhw)
             n_above.append(per_row.double() @ rows.n_pixels.double())
-        in_mask = levels_nhw > 1
         extents = [
-            _outermost_pixels(in_mask.any(dim=1), columns),
-            _outermost_pixels(in_mask.any(dim=2), rows),
+            _outermost_pixels(levels_nhw.amax(dim=1) > 1, columns),
+            _outermost_pixels(levels_nhw.amax(dim=2) > 1, rows),
         ]
         first_xy, last_xy = (torch.stack(ends, dim=1) for ends in zip(*extents, strict=True))
-        return cls(torch.stack(n_above, dim=1), first_xy, last_xy)
+        return cls(_Findings(torch.stack(n_above, dim=1), first_xy, last_xy))
 
-    def add_pixels(
-        self, cells: _Cells, values: Tensor, thresholds: tuple[float, ...], upsampling: Upsampling
-    ) -> None:
-        """Count the pixels of single cells (as `_pixels_of_cells` yields them)."""
-        for i, threshold in enumerate((thresholds[0], thresholds[2])):
-            per_cell = (values > threshold).sum(dim=(1, 2), dtype=torch.float64)
-            self.n_above_n2[:, i].index_add_(0, cells.mask, per_cell)
-        in_mask = values > thresholds[1]
-        for i, (table, cell, other_axis) in enumerate(
-            [(upsampling.column_tables, cells.column, 1), (upsampling.row_tables, cells.row, 2)]
-        ):
-            hit = in_mask.any(dim=other_axis)
-            pixel = table.first_pixel[cell][:, None] + torch.arange(hit.shape[1], device=hit.device)
-            first = torch.where(hit, pixel, _FAR).amin(dim=1)
-            last = torch.where(hit, pixel, -1).amax(dim=1)
-            self.first_xy_n2[:, i].scatter_reduce_(0, cells.mask, first, "amin")
-            self.last_xy_n2[:, i].scatter_reduce_(0, cells.mask, last, "amax")
+    def add(self, mask_k: Tensor, cells: _Findings) -> None:
+        """Add the findings of single cells to their masks'."""
+        by_xy = mask_k[:, None].expand(-1, 2)
+        self._found.n_above_k2.index_add_(0, mask_k, cells.n_above_k2)
+        self._found.first_xy_k2.scatter_reduce_(0, by_xy, cells.first_xy_k2, "amin")
+        self._found.last_xy_k2.scatter_reduce_(0, by_xy, cells.last_xy_k2, "amax")
 
     def scores(self) -> MaskScores:
         """Return what was found; counts are divided in float32, as Meta does."""
-        unions, intersections = self.n_above_n2.float().unbind(dim=1)
-        boxes = torch.cat([self.first_xy_n2, self.last_xy_n2], dim=1)
-        is_empty = self.last_xy_n2[:, :1] < 0
+        unions, intersections = self._found.n_above_k2.float().unbind(dim=1)
+        boxes = torch.cat([self._found.first_xy_k2, self._found.last_xy_k2], dim=1)
+        is_empty = self._found.last_xy_k2[:, :1] < 0
         return MaskScores(intersections / unions, torch.where(is_empty, 0, boxes))
-
-
-# Beyond any picture's pixels.
-_FAR = 2**40
 
 
 def _outermost_pixels(has_cell: Tensor, axis: _Tables) -> tuple[Tensor, Tensor]:
@@ -362,10 +399,10 @@ def _changes_down_lines(
     inside = np.flatnonzero((gap > 0) & (gap < n_samples))
     cell = gap[inside] - 1
     first_pixel, end_pixel = rows.first_pixel[cell], rows.first_pixel[cell + 1]
-    weights = rows.weight_table()[cell]
+    weights_2kp = rows.weight_table()[cell].transpose(2, 0, 1)
     above, below = lines_xh[line[inside], cell], lines_xh[line[inside], cell + 1]
-    values = above[:, None] * weights[..., 0] + below[:, None] * weights[..., 1]
-    n_ones = np.count_nonzero(values > threshold, axis=1)
+    values_kp = above[:, None] * weights_2kp[0] + below[:, None] * weights_2kp[1]
+    n_ones = np.count_nonzero(values_kp > threshold, axis=1)
     pixel = np.where(gap > 0, rows.first_pixel[-1], 0)
     pixel[inside] = np.where(starts_with_one[inside], first_pixel + n_ones, end_pixel - n_ones)
     return line, pixel

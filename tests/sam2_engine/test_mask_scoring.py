@@ -75,13 +75,13 @@ class TestScore:
         torch.testing.assert_close(scores.stability, stability, rtol=0, atol=1e-6, equal_nan=True)
         assert torch.equal(scores.boxes_xyxy_px, batched_mask_to_box(large > threshold))
 
-    def test_does_not_depend_on_how_many_pixels_go_at_once(
+    def test_does_not_depend_on_how_many_cells_go_at_once(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        logits, upsampling = some_logits((64, 64)), Upsampling((64, 64), (300, 200), CPU)
-        at_once = score(logits, upsampling, 0.0, 1.0)
-        monkeypatch.setattr(mask_scoring, "_PIXELS_AT_ONCE", 999)
-        in_parts = score(logits, upsampling, 0.0, 1.0)
+        logits = some_logits((64, 64))
+        at_once = score(logits, Upsampling((64, 64), (300, 200), CPU), 0.0, 1.0)
+        monkeypatch.setattr(mask_scoring, "_LINES_AT_ONCE", 999)
+        in_parts = score(logits, Upsampling((64, 64), (300, 200), CPU), 0.0, 1.0)
         assert torch.equal(at_once.boxes_xyxy_px, in_parts.boxes_xyxy_px)
         torch.testing.assert_close(at_once.stability, in_parts.stability, equal_nan=True)
 
