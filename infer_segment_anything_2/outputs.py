@@ -82,8 +82,11 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
         super().clear_data()
 
     def save(self, path: str) -> None:
-        """Saves as JSON; a rank other than the first puts its number into the name."""
-        super().save(path if self.rank == 1 else str(_renamed(path, f"_rank{self.rank}")))
+        """Saves as JSON; a further rank puts its number into the name, and saves only masks."""
+        if self.rank == 1:
+            super().save(path)
+        elif self.masks is not None and len(self.masks) > 0:
+            super().save(str(_renamed(path, f"_rank{self.rank}")))
 
 
 class LabelPictureIO(dataprocess.CImageIO):

@@ -69,7 +69,7 @@ def to_rgb8(image: object) -> npt.NDArray[np.uint8]:
     image_hwc = np.asarray(image).reshape(image.shape[0], image.shape[1], channels)
     colours = image_hwc[..., : 3 if channels >= 3 else 1]
     levels = _to_8_bit(colours)
-    return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))
+    return np.repeat(levels, 3, axis=2) if channels < 3 else np.ascontiguousarray(levels)
 
 
 def network_input(
@@ -109,8 +109,8 @@ def network_input(
 
 def _unit_range(band_hwc: npt.NDArray[np.uint8]) -> Tensor:
     """1 x 3 x H x W float32 in 0 to 1, as torchvision's ``ToTensor``."""
-    channels_first = np.ascontiguousarray(band_hwc.transpose(2, 0, 1))
-    return torch.from_numpy(channels_first).float().div_(255)[None]
+    channels_first = band_hwc.transpose(2, 0, 1).astype(np.float32, order="C")
+    return torch.from_numpy(channels_first).div_(255)[None]
 
 
 def _resize_width(picture_bchw: Tensor, width: int) -> Tensor:

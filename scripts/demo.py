@@ -1,0 +1,190 @@
+"""Segments a few photos through a real Ikomia workflow: `make demo`.
+
+Uses the small bundled network, so nothing is downloaded. Writes pictures and records to
+`demo_output/`, and an Ikomia home of its own beside them; your own Ikomia is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PLUGIN_NAME = "infer_segment_anything_2"
+OUTPUT = REPOSITORY / "demo_output"
+IKOMIA_HOME = OUTPUT / ".ikomia_home"
+
+# The bundled network is small and rates itself with less certainty than Meta's do.
+AUTOMATIC = {"points_per_side": 24, "iou_thresh": 0.7, "stability_score_thresh": 0.85}
+NO_PROMPT = {"input_point": "", "input_point_label": "", "input_box": "", "multimask_output": False}
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture, and what to ask about it.
+
+    Attributes:
+        name: Of the files.
+        image: H x W or H x W x 3.
+        click_xy: On an object.
+        box_xyxy: Around an object.
+        background_xy: In that box, on something else.
+    """
+
+    name: str
+    image: Picture
+    click_xy: tuple[int, int]
+    box_xyxy: tuple[int, int, int, int]
+    background_xy: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table at the end."""
+
+    picture: str
+    mode: str
+    masks: int
+    best_iou: float
+    seconds: float
+    file: str
+
+
+def main() -> None:
+    """Runs everything and prints the table."""
+    prepare_home()
+    subjects = make_subjects()
+    workflow, task = make_workflow()
+    rows: list[Row] = []
+    for subject in subjects:
+        for mode, parameters in questions(subject).items():
+            print(f"{subject.name}: {mode} ...", flush=True)
+            rows.append(ask(workflow, task, subject, mode, parameters))
+    print_table(rows)
+
+
+def prepare_home() -> None:
+    """Makes an Ikomia home with the plugin in it; must come before Ikomia is imported."""
+    plugins = IKOMIA_HOME / "Ikomia" / "Plugins" / "Python"
+    plugins.mkdir(parents=True, exist_ok=True)
+    link = plugins / PLUGIN_NAME
+    if not link.is_symlink():
+        link.symlink_to(REPOSITORY / PLUGIN_NAME)
+    os.environ.update(HOME=str(IKOMIA_HOME), IKOMIA_AUTO_COMPLETION="0")
+    sys.path.insert(0, str(REPOSITORY))
+
+
+def make_workflow() -> tuple[Any, Any]:
+    """A workflow with our task, with the bundled network."""
+    from ikomia.dataprocess.workflow import Workflow
+
+    workflow = Workflow("Segment Anything 2 demo")
+    task = workflow.add_task(name=PLUGIN_NAME, auto_connect=True)
+    task.set_parameters({"model_name": "sam2_demo_nano", "cuda": False, **AUTOMATIC})
+    return workflow, task
+
+
+def make_subjects() -> list[Subject]:
+    """Photos that scikit-image ships, and a scene like those that the network learned from."""
+    from skimage import data
+
+    from training.scenes import draw_scene
+
+    return [
+        Subject("coins", data.coins(), (158, 190), (138, 170, 178, 212), (140, 172)),
+        Subject("coffee", data.coffee(), (290, 190), (165, 60, 425, 330), (200, 300)),
+        Subject("rocket", data.rocket(), (320, 250), (295, 90, 345, 330), (300, 100)),
+        Subject("scene", draw_scene(4_000_007).image_hwc, (128, 128), (60, 60, 200, 200), (62, 62)),
+    ]
+
+
+def questions(subject: Subject) -> dict[str, dict[str, Any]]:
+    """The parameters of each thing that is asked about a picture."""
+    box = list(subject.box_xyxy)
+    return {
+        "everything": NO_PROMPT,
+        "click": {
+            **NO_PROMPT,
+            "input_point": [list(subject.click_xy)],
+            "multimask_output": True,
+        },
+        "box": {**NO_PROMPT, "input_box": box},
+        "box_and_background_point": {
+            **NO_PROMPT,
+            "input_box": box,
+            "input_point": [list(subject.background_xy)],
+            "input_point_label": [0],
+        },
+    }
+
+
+def ask(workflow: Any, task: Any, subject: Subject, mode: str, parameters: dict[str, Any]) -> Row:
+    """Runs the workflow once, and writes the picture and the records."""
+    task.set_parameters(parameters)
+    started = time.perf_counter()
+    workflow.run_on(array=subject.image)
+    seconds = time.perf_counter() - started
+    records = task.get_output(5).data
+    ranks = (1, 2, 3) if mode == "click" else (1,)
+    painted = [
+        task.get_output(0).get_image_with_mask(task.get_output(rank)).copy() for rank in ranks
+    ]
+    for picture in painted:
+        draw_prompts(picture, subject, mode)
+    file = OUTPUT / f"{subject.name}_{mode}.png"
+    save_picture(np.concatenate(painted, axis=1), file)
+    file.with_suffix(".json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+    best = max((mask["predicted_iou"] for mask in records["masks"]), default=float("nan"))
+    return Row(subject.name, mode, len(records["masks"]), best, seconds, file.name)
+
+
+def draw_prompts(picture: Picture, subject: Subject, mode: str) -> None:
+    """Marks what was asked: green on the object, red on the background, a white box."""
+    import cv2
+
+    def dot(xy: tuple[int, int], colour: tuple[int, int, int]) -> None:
+        cv2.circle(picture, xy, 6, (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.circle(picture, xy, 4, colour, -1, cv2.LINE_AA)
+
+    marks: dict[str, Callable[[], None]] = {
+        "click": lambda: dot(subject.click_xy, (0, 160, 0)),
+        "box_and_background_point": lambda: dot(subject.background_xy, (220, 0, 0)),
+    }
+    if mode.startswith("box"):
+        x1, y1, x2, y2 = subject.box_xyxy
+        cv2.rectangle(picture, (x1, y1), (x2, y2), (255, 255, 255), 2)
+    marks.get(mode, lambda: None)()
+
+
+def save_picture(image_rgb_hwc: Picture, file: Path) -> None:
+    """Writes a PNG."""
+    from PIL import Image
+
+    Image.fromarray(image_rgb_hwc).save(file)
+
+
+def print_table(rows: list[Row]) -> None:
+    """The summary, as Markdown."""
+    print(f"\nPictures and records are in {OUTPUT}\n")
+    print("| picture | asked | masks | best predicted IoU | seconds | file |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row.picture} | {row.mode} | {row.masks} | {row.best_iou:.2f} "
+            f"| {row.seconds:.2f} | {row.file} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
