@@ -170,6 +170,15 @@ class TestChangesFromElsewhere:
         widget.on_parameters_changed()
         assert widget.form.parameters() == Parameters(points_per_side=8, input_point="[3, 4]")
 
+    def test_back_to_what_was_before_apply_are_shown(self, make_widget: MakeWidget) -> None:
+        param = make_param()
+        widget = make_widget(param)
+        field(widget, "points_per_side").setValue(8)
+        press_apply(widget)
+        param.set_values({"points_per_side": "32"})
+        widget.on_parameters_changed()
+        assert widget.form.parameters() == Parameters()
+
     def test_are_nothing_without_a_task(self, make_widget: MakeWidget) -> None:
         widget = make_widget(None)
         widget.on_parameters_changed()
