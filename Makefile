@@ -49,3 +49,21 @@ install: setup  ## link the plugin into your own Ikomia
 	mkdir -p $(IKOMIA_HOME)/Plugins/Python
 	ln -sfn $(CURDIR)/$(PLUGIN) $(IKOMIA_HOME)/Plugins/Python/$(PLUGIN)
 	@echo "Linked. Ikomia's own Python needs: pip install --no-build-isolation -r requirements.txt"
+
+package: setup  ## dist/: the zip and the folder that the Ikomia HUB takes
+	$(BIN)/python scripts/package.py
+
+check-install: package  ## install that package into a bare environment as a user's Ikomia does
+	$(BIN)/python scripts/check_install.py
+
+widget-shot: setup  ## pictures of Studio's form, into widget_shots/
+	QT_QPA_PLATFORM=offscreen $(BIN)/python scripts/widget_shot.py
+
+bench: setup  ## a short form of the benchmark against Meta's code
+	$(BIN)/python benchmarks/automatic_masks.py --short
+
+fuzz: setup  ## 20,000 cases of bad and odd input
+	$(BIN)/python scripts/fuzz.py
+
+soak: setup  ## 200 runs in a row: does memory stay flat?
+	$(BIN)/python scripts/soak.py

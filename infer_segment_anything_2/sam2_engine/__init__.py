@@ -1,0 +1,75 @@
+"""SAM 2 on images without Ikomia or Qt: embed a picture, predict masks, generate masks.
+
+    engine = Engine(load_model("sam2.1_hiera_small", device=choose_device(cuda=True)))
+    image = engine.embed(image_rgb_hwc)
+    prediction = engine.predict(image, [ObjectPrompt(points_xy_px=((500, 375),), labels=(1,))])
+    result = engine.generate(image_rgb_hwc, GridSettings(points_per_side=16))
+
+The names below are the public ones. They are imported on first use: who only wants to know which
+checkpoints there are need not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infer_segment_anything_2.sam2_engine.automatic_masks import (
+        FilterCounts,
+        GenerationResult,
+        GridSettings,
+    )
+    from infer_segment_anything_2.sam2_engine.checkpoints import CHECKPOINTS, Checkpoint
+    from infer_segment_anything_2.sam2_engine.devices import choose_device, choose_precision
+    from infer_segment_anything_2.sam2_engine.engine import Engine
+    from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
+    from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel, load_model
+    from infer_segment_anything_2.sam2_engine.preprocessing import to_rgb8
+    from infer_segment_anything_2.sam2_engine.prompt_prediction import (
+        Prediction,
+        PredictionSettings,
+    )
+
+__all__ = [
+    "CHECKPOINTS",
+    "Checkpoint",
+    "Engine",
+    "FilterCounts",
+    "GenerationResult",
+    "GridSettings",
+    "LoadedModel",
+    "MaskSet",
+    "Prediction",
+    "PredictionSettings",
+    "Rle",
+    "choose_device",
+    "choose_precision",
+    "load_model",
+    "to_rgb8",
+]
+
+_MODULE_OF = {
+    "CHECKPOINTS": "checkpoints",
+    "Checkpoint": "checkpoints",
+    "Engine": "engine",
+    "FilterCounts": "automatic_masks",
+    "GenerationResult": "automatic_masks",
+    "GridSettings": "automatic_masks",
+    "LoadedModel": "model_loading",
+    "MaskSet": "mask_set",
+    "Prediction": "prompt_prediction",
+    "PredictionSettings": "prompt_prediction",
+    "Rle": "mask_set",
+    "choose_device": "devices",
+    "choose_precision": "devices",
+    "load_model": "model_loading",
+    "to_rgb8": "preprocessing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name from its module."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

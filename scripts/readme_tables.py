@@ -1,0 +1,63 @@
+"""Writes the README's tables from the rows they show: `python scripts/readme_tables.py`.
+
+Each stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from infer_segment_anything_2.parameters import GROUP_TITLES, ROWS  # noqa: E402
+from infer_segment_anything_2.sam2_engine.checkpoints import CHECKPOINTS  # noqa: E402
+
+
+def main() -> None:
+    """Brings the README up to date."""
+    path = REPOSITORY / "README.md"
+    path.write_text(with_fresh_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_fresh_tables(readme: str) -> str:
+    """The README with its generated tables made anew."""
+    makers: dict[str, Callable[[], str]] = {
+        "parameters": parameter_tables,
+        "models": model_table,
+    }
+    for name, make in makers.items():
+        between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        readme = between.sub(lambda found, table=make(): found[1] + table + found[2], readme)
+    return readme
+
+
+def parameter_tables() -> str:
+    """A table per group of parameters."""
+    parts = []
+    for group, title in GROUP_TITLES.items():
+        lines = [f"**{title}**\n", "| name | default | values | meaning |", "|---|---|---|---|"]
+        for row in ROWS:
+            if row.group == group:
+                default = f"`{row.format(row.default)}`" if row.format(row.default) else "empty"
+                lines.append(f"| `{row.key}` | {default} | {row.expected} | {row.help} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def model_table() -> str:
+    """All models, in the order of their rows."""
+    lines = ["| `model_name` | parameters | download | for |", "|---|---|---|---|"]
+    lines += [
+        f"| `{row.name}` | {row.parameter_count / 1e6:.1f} M | {row.size_bytes / 1e6:.0f} MB "
+        f"| {row.advice} |"
+        for row in CHECKPOINTS.values()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
