@@ -452,8 +452,9 @@ def non_maximum_suppression(
         iou_threshold: A box goes when its IoU with a better one that stays is above.
     """
     kept: npt.NDArray[np.int64] = batched_nms(
-        torch.as_tensor(boxes_xyxy_px).float(),
-        torch.as_tensor(scores),
+        # Copied: those of a mask set are read-only, which torch warns of.
+        torch.tensor(boxes_xyxy_px, dtype=torch.float32),
+        torch.tensor(scores),
         torch.zeros(len(boxes_xyxy_px), dtype=torch.int64),
         iou_threshold,
     ).numpy()

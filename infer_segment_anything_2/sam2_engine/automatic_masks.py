@@ -1,0 +1,636 @@
+"""Masks of everything in a picture, from a grid of points: the automatic mode of SAM 2.
+
+The same masks as Meta's `SAM2AutomaticMaskGenerator` (sam2 1.1.0 without its CUDA extension), found
+in another order of work: candidates are dropped as early as they can be, the decoder enlarges only
+what is left (`mask_decoder`), and no mask has the picture's size before it is written as run
+lengths (`mask_scoring`).
+
+For each crop: embed, then for each chunk of grid points
+
+    decode -> predicted IoU -> [m2m: decode again] -> stability -> not cut by the crop's edge
+
+then non-maximum suppression in the crop, and after all crops between the crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sam2.modeling.sam.prompt_encoder import PromptEncoder
+from torch import Tensor
+
+from infer_segment_anything_2.errors import DeviceError
+from infer_segment_anything_2.sam2_engine.crops import (
+    Crop,
+    is_near_inner_edge,
+    make_crops,
+    make_point_grids,
+    points_in_crop,
+)
+from infer_segment_anything_2.sam2_engine.mask_decoder import (
+    DecodedPrompts,
+    FastMaskDecoder,
+    PreparedImage,
+)
+from infer_segment_anything_2.sam2_engine.mask_overlap import DuplicateRule, without_duplicates
+from infer_segment_anything_2.sam2_engine.mask_scoring import (
+    Upsampling,
+    counts_from_logits,
+    non_maximum_suppression,
+    score,
+    single_mask_is_stable,
+)
+from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.prompt_workers import PromptWorkers
+
+__all__ = ["FilterCounts", "GenerationResult", "GridSettings", "generate"]
+
+OnProgress = Callable[[int, int], None]
+
+# Prompts decoded together on a CPU: few enough for the intermediate tensors to stay in the cache.
+# A GPU takes as many as it is allowed to.
+_CPU_POINTS_PER_CHUNK = 8
+# sam2_image_predictor: logits handed on as a mask prompt are clamped to this.
+_LOGIT_CLAMP = 32.0
+# Logits of candidates that wait for the suppression of duplicates, in one crop.
+_MOST_WAITING_BYTES = 256 * 2**20
+# No IoU is above.
+_KEEPS_ALL = 1.0
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """Meta's parameters of the automatic mode, with Meta's names and defaults.
+
+    Attributes:
+        points_per_side: Grid points along a side of the picture.
+        points_per_batch: At most so many points are decoded together.
+        pred_iou_thresh: Masks with a predicted IoU not above are dropped; 0 keeps all.
+        stability_score_thresh: Masks with a stability below are dropped; 0 keeps all.
+        stability_score_offset: How far the two thresholds lie from `mask_threshold` whose masks'
+            IoU is the stability.
+        mask_threshold: A pixel belongs to the mask when its logit is above.
+        box_nms_thresh: In a crop, of two masks whose boxes' IoU is above, the worse one goes.
+        crop_n_layers: Layers of ever smaller crops that are searched besides the whole picture.
+        crop_nms_thresh: As `box_nms_thresh`, between crops; masks of smaller crops win.
+        crop_overlap_ratio: Overlap of crops as a part of the picture's shorter side.
+        crop_n_points_downscale_factor: Each layer's grid is so many times coarser.
+        point_grids: A grid per layer, n x 2 in 0..1 (x, y), instead of `points_per_side`.
+        use_m2m: Give each mask back to the decoder once, as a prompt, before it is judged.
+        multimask_output: Three masks per point, else one.
+        prefer_stable: Where one mask is asked for and it is unstable, take the best of the three
+            (`build_sam2`'s default, `apply_postprocessing=True`).
+        duplicates: What the two thresholds of duplicates compare: "box" as Meta, or masks; see
+            `mask_overlap.without_duplicates`.
+    """
+
+    points_per_side: int = 32
+    points_per_batch: int = 64
+    pred_iou_thresh: float = 0.8
+    stability_score_thresh: float = 0.95
+    stability_score_offset: float = 1.0
+    mask_threshold: float = 0.0
+    box_nms_thresh: float = 0.7
+    crop_n_layers: int = 0
+    crop_nms_thresh: float = 0.7
+    crop_overlap_ratio: float = 512 / 1500
+    crop_n_points_downscale_factor: int = 1
+    point_grids: tuple[npt.NDArray[np.float64], ...] | None = None
+    use_m2m: bool = False
+    multimask_output: bool = True
+    prefer_stable: bool = True
+    duplicates: DuplicateRule = "box"
+
+    def grids(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """The grid of each layer, n x 2 in 0..1 (x, y)."""
+        if self.point_grids is not None:
+            return self.point_grids
+        return make_point_grids(
+            self.points_per_side, self.crop_n_layers, self.crop_n_points_downscale_factor
+        )
+
+
+class FilterCounts(NamedTuple):
+    """How many points were asked, and how many masks each step left, in all crops together.
+
+    Attributes:
+        points: Grid points.
+        proposed: Masks that the network proposed for them.
+        after_iou: With enough predicted IoU.
+        after_stability: And stable.
+        after_crop_edge: And not cut by a crop's edge.
+        after_box_nms: And no duplicates within their crop.
+        after_crop_nms: And no duplicates between crops.
+        after_area: And neither too small nor too large.
+        after_cleaning: And not made duplicates by the cleaning of small regions.
+        shown: And not hidden by others wholly.
+    """
+
+    points: int = 0
+    proposed: int = 0
+    after_iou: int = 0
+    after_stability: int = 0
+    after_crop_edge: int = 0
+    after_box_nms: int = 0
+    after_crop_nms: int = 0
+    after_area: int = 0
+    after_cleaning: int = 0
+    shown: int = 0
+
+    def plus(self, other: FilterCounts) -> FilterCounts:
+        """Add up, count by count."""
+        return FilterCounts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def reach(self, step: str, n_masks: int) -> FilterCounts:
+        """Set what a step left; nothing is lost by the later ones so far."""
+        later = self._fields[self._fields.index(step) :]
+        return self._replace(**dict.fromkeys(later, n_masks))
+
+    def lost_to(self) -> dict[str, int]:
+        """How many masks were lost to each parameter, in the order in which they act."""
+        left = self[1:]
+        losses = (before - after for before, after in pairwise(left))
+        return dict(zip(_KNOBS, losses, strict=True))
+
+    def largest_loss(self) -> str:
+        """The parameter to which most masks were lost, "" where none were."""
+        losses = self.lost_to()
+        knob = max(losses, key=losses.__getitem__)
+        return knob if losses[knob] else ""
+
+    def __str__(self) -> str:
+        """Tell what became of the points, in one line."""
+        told = [f"{self.points} points", f"{self.proposed} masks"]
+        for (knob, lost), left in zip(self.lost_to().items(), self[2:], strict=True):
+            if lost or knob in _ALWAYS_TOLD:
+                told.append(f"{left} after {knob}")
+        told.append(f"{self.shown} shown")
+        knob = self.largest_loss()
+        most = f" (most were lost to {knob})" if knob else ""
+        return ", ".join(told) + most
+
+
+# The plugin's parameter behind each step of `FilterCounts`, from `after_iou` on.
+_KNOBS = (
+    "iou_thresh",
+    "stability_score_thresh",
+    "crop_n_layers",
+    "box_nms_thresh",
+    "crop_nms_thresh",
+    "min_mask_area and max_mask_area",
+    "min_mask_region_area",
+    "overlap",
+)
+_ALWAYS_TOLD = frozenset({"iou_thresh", "stability_score_thresh", "box_nms_thresh"})
+
+
+@dataclass(frozen=True, eq=False)
+class GenerationResult:
+    """What the automatic mode found.
+
+    Attributes:
+        masks: In Meta's order: by predicted IoU, with crops those of the smallest crops first.
+        filter_counts: What became of the others.
+    """
+
+    masks: MaskSet
+    filter_counts: FilterCounts
+
+
+@torch.no_grad()
+def generate(
+    embed: Callable[[npt.NDArray[np.uint8]], PreparedImage],
+    prompt_encoder: PromptEncoder,
+    decoder: FastMaskDecoder,
+    image_rgb_hwc: npt.NDArray[np.uint8],
+    settings: GridSettings,
+    on_progress: OnProgress | None = None,
+) -> GenerationResult:
+    """Find masks of everything in a picture.
+
+    Args:
+        embed: Gives the features of the picture (called with `image_rgb_hwc` itself) and of crops
+            of it, prepared by `decoder`.
+        prompt_encoder: The network's.
+        decoder: Made for the same network.
+        image_rgb_hwc: H x W x 3, at least one pixel.
+        settings: The grid and the filters.
+        on_progress: Called in the calling thread, before each crop and after each chunk, with the
+            numbers of points done and in all. An exception from it ends the search.
+
+    Raises:
+        DeviceError: The memory does not suffice even for one point at a time.
+    """
+    image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
+    crops = make_crops(image_hw, settings.crop_n_layers, settings.crop_overlap_ratio)
+    grids = settings.grids()
+    progress = _Progress(sum(len(grids[crop.layer]) for crop in crops), on_progress)
+    device = prompt_encoder.no_mask_embed.weight.device
+    found, counts = [], FilterCounts()
+    with PromptWorkers(device) as workers:
+        for crop in crops:
+            progress.add(0)
+            image = embed(image_rgb_hwc if crop.layer == 0 else crop.cut(image_rgb_hwc))
+            search = _CropSearch(prompt_encoder, decoder, image, crop, image_hw, settings)
+            masks, crop_counts = search.run(grids[crop.layer], workers, progress)
+            found.append(masks)
+            counts = counts.plus(crop_counts)
+    masks = MaskSet.concatenate(found)
+    if len(crops) > 1:
+        # Prefer what smaller crops show, as Meta does: they show it larger.
+        areas_px = masks.crop_boxes_xywh_px[:, 2:].prod(axis=1).astype(np.float32)
+        scores = np.float32(1) / areas_px
+        masks = masks.select(
+            without_duplicates(masks, scores, settings.crop_nms_thresh, settings.duplicates)
+        )
+    masks = replace(masks, object_index=np.arange(len(masks)))
+    return GenerationResult(masks, counts.reach("after_crop_nms", len(masks)))
+
+
+class _Progress:
+    """Counts the points that are done.
+
+    Args:
+        total: Of all crops.
+        on_progress: Is told.
+    """
+
+    def __init__(self, total: int, on_progress: OnProgress | None) -> None:
+        self._done, self._total = 0, total
+        self._on_progress = on_progress
+
+    def add(self, n_points: int) -> None:
+        self._done += n_points
+        if self._on_progress is not None:
+            self._on_progress(self._done, self._total)
+
+
+class _Prompts(NamedTuple):
+    """Grid points as the network takes them.
+
+    Attributes:
+        coordinates_b12: float32, in the network's input pixels.
+        labels_b1: int32, all 1: "this belongs to it".
+        sparse_bnc: What the prompt encoder makes of the two.
+    """
+
+    coordinates_b12: Tensor
+    labels_b1: Tensor
+    sparse_bnc: Tensor
+
+    def take(self, rows: Tensor) -> _Prompts:
+        return _Prompts(*(column[rows] for column in self))
+
+
+class _Proposals(NamedTuple):
+    """Masks that the decoder proposes, in Meta's order: by point, then by mask of the point.
+
+    Attributes:
+        point_k: int64, the number of the point in its chunk.
+        slot_k: int64, which of the point's masks.
+        iou_k: float32, predicted IoU.
+        logits_khw: float32.
+    """
+
+    point_k: Tensor
+    slot_k: Tensor
+    iou_k: Tensor
+    logits_khw: Tensor
+
+
+class _Scored(NamedTuple):
+    """Masks that passed all filters of their own, in the crop's pixels; on the CPU.
+
+    Attributes:
+        points_xy_px: float32, k x 2.
+        slot: int64, k: which of the point's masks.
+        iou: float32, k.
+        stability: float32, k.
+        boxes_xyxy_px: int64, k x 4.
+    """
+
+    points_xy_px: npt.NDArray[np.float32]
+    slot: npt.NDArray[np.int64]
+    iou: npt.NDArray[np.float32]
+    stability: npt.NDArray[np.float32]
+    boxes_xyxy_px: npt.NDArray[np.int64]
+
+
+class _Candidates(NamedTuple):
+    """What a chunk of points gave.
+
+    Attributes:
+        scored: The masks' facts.
+        logits: float32, k x h x w.
+        counts: How they were filtered.
+    """
+
+    scored: _Scored
+    logits: npt.NDArray[np.float32]
+    counts: FilterCounts
+
+
+class _CropSearch:
+    """The search in one crop.
+
+    Args:
+        prompt_encoder: The network's.
+        decoder: Made for the same network.
+        image: The crop's features.
+        crop: Where it lies.
+        image_hw: Height and width of the whole picture.
+        settings: The grid and the filters.
+    """
+
+    def __init__(
+        self,
+        prompt_encoder: PromptEncoder,
+        decoder: FastMaskDecoder,
+        image: PreparedImage,
+        crop: Crop,
+        image_hw: tuple[int, int],
+        settings: GridSettings,
+    ) -> None:
+        self._prompt_encoder = prompt_encoder
+        self._decoder = decoder
+        self._image = image
+        self._crop = crop
+        self._image_hw = image_hw
+        self._settings = settings
+        self._device = prompt_encoder.no_mask_embed.weight.device
+        self._upsampling = Upsampling(prompt_encoder.mask_input_size, crop.hw, self._device)
+        is_cpu = self._device.type == "cpu"
+        most = settings.points_per_batch
+        self._points_per_chunk = min(_CPU_POINTS_PER_CHUNK, most) if is_cpu else most
+
+    def run(
+        self, grid_xy_unit: npt.NDArray[np.float64], workers: PromptWorkers, progress: _Progress
+    ) -> tuple[MaskSet, FilterCounts]:
+        """Search at all points; return masks in the whole picture's pixels, best first."""
+        points = points_in_crop(grid_xy_unit, self._crop)
+        chunks = [
+            points[start : start + self._points_per_chunk]
+            for start in range(0, len(points), self._points_per_chunk)
+        ]
+        by_box = self._settings.duplicates == "box"
+        pile = _Pile(self, self._settings.box_nms_thresh if by_box else _KEEPS_ALL)
+        for chunk, candidates in zip(chunks, workers.map(self.propose, chunks), strict=True):
+            for some in candidates:
+                pile.add(some)
+            progress.add(len(chunk))
+        kept = pile.without_duplicates()
+        scored = _Scored._make(column[kept] for column in pile.scored())
+        masks = self._mask_set(scored, tuple(workers.map(pile.rle, kept)))
+        if not by_box:
+            masks = masks.select(
+                without_duplicates(
+                    masks,
+                    masks.predicted_iou,
+                    self._settings.box_nms_thresh,
+                    self._settings.duplicates,
+                )
+            )
+        return masks, pile.counts._replace(after_box_nms=len(masks))
+
+    @torch.no_grad()
+    def propose(self, points_xy_px: npt.NDArray[np.float32]) -> list[_Candidates]:
+        """Decode points and filter their masks, in halves if the memory does not suffice.
+
+        Safe to be called from several threads.
+        """
+        if len(points_xy_px) <= self._points_per_chunk:
+            try:
+                return [self._propose(points_xy_px)]
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if len(points_xy_px) == 1:
+                    raise _no_room(self._device, error) from error
+        middle = (len(points_xy_px) + 1) // 2
+        self._points_per_chunk = min(self._points_per_chunk, middle)
+        return self.propose(points_xy_px[:middle]) + self.propose(points_xy_px[middle:])
+
+    def _propose(self, points_xy_px: npt.NDArray[np.float32]) -> _Candidates:
+        settings = self._settings
+        n_proposed, proposals = self._decode(points_xy_px, settings.pred_iou_thresh)
+        scores = score(
+            proposals.logits_khw,
+            self._upsampling,
+            settings.mask_threshold,
+            settings.stability_score_offset,
+        )
+        stability = scores.stability.cpu().numpy()
+        boxes = scores.boxes_xyxy_px.cpu().numpy()
+        is_stable = np.ones(len(boxes), bool)
+        if settings.stability_score_thresh > 0:
+            is_stable = stability >= np.float32(settings.stability_score_thresh)
+        is_cut = is_near_inner_edge(self._in_image(boxes), self._crop, self._image_hw)
+        kept = np.flatnonzero(is_stable & ~is_cut)
+        on_device = torch.as_tensor(kept, device=self._device)
+        scored = _Scored(
+            points_xy_px=points_xy_px[proposals.point_k[on_device].cpu().numpy()],
+            slot=proposals.slot_k[on_device].cpu().numpy(),
+            iou=proposals.iou_k[on_device].cpu().numpy(),
+            stability=stability[kept],
+            boxes_xyxy_px=boxes[kept],
+        )
+        counts = FilterCounts(
+            points=len(points_xy_px),
+            proposed=n_proposed,
+            after_iou=len(boxes),
+            after_stability=int(is_stable.sum()),
+            after_crop_edge=len(kept),
+        )
+        return _Candidates(scored, proposals.logits_khw[on_device].cpu().numpy(), counts)
+
+    def _decode(
+        self, points_xy_px: npt.NDArray[np.float32], iou_threshold: float
+    ) -> tuple[int, _Proposals]:
+        """Ask the network; return how many masks it proposes, and those above the threshold."""
+        prompts = self._encode(points_xy_px)
+        decoded = self._decoder.decode(self._image, prompts.sparse_bnc, None)
+        multimask = self._settings.multimask_output
+        n_masks = decoded.iou_bm.shape[1] - 1 if multimask else 1
+        n_proposed = n_masks * len(points_xy_px)
+        if not self._settings.use_m2m:
+            return n_proposed, self._choose(decoded, multimask, iou_threshold)
+        return n_proposed, self._refine(
+            prompts, self._choose(decoded, multimask, iou_threshold=0.0), iou_threshold
+        )
+
+    def _encode(self, points_xy_px: npt.NDArray[np.float32]) -> _Prompts:
+        height, width = self._crop.hw
+        points_b2 = torch.as_tensor(points_xy_px, device=self._device)
+        # Divided and multiplied one after the other, as Meta does: one factor rounds differently.
+        unit_b2 = points_b2 / torch.tensor([width, height], device=self._device)
+        coordinates_b12 = unit_b2[:, None] * self._prompt_encoder.input_image_size[0]
+        labels_b1 = torch.ones(len(points_b2), 1, dtype=torch.int32, device=self._device)
+        sparse_bnc, _ = self._prompt_encoder((coordinates_b12, labels_b1), None, None)
+        return _Prompts(coordinates_b12, labels_b1, sparse_bnc)
+
+    def _choose(self, decoded: DecodedPrompts, multimask: bool, iou_threshold: float) -> _Proposals:
+        """Make the masks whose predicted IoU is above the threshold; 0 takes all."""
+        iou_bm = decoded.iou_bm.float()
+        if not multimask:
+            return self._choose_single(decoded, iou_bm, iou_threshold)
+        point_k, slot_k = torch.nonzero(_is_above(iou_bm[:, 1:], iou_threshold)).unbind(1)
+        logits_khw = self._decoder.mask_logits(self._image, decoded, point_k, slot_k + 1)
+        return _Proposals(point_k, slot_k, iou_bm[point_k, slot_k + 1], logits_khw)
+
+    def _choose_single(
+        self, decoded: DecodedPrompts, iou_bm: Tensor, iou_threshold: float
+    ) -> _Proposals:
+        """Take the single-mask token, or the best of the others where its mask is unstable."""
+        best_b1 = iou_bm[:, 1:].argmax(dim=1, keepdim=True) + 1
+        iou_b2 = torch.cat([iou_bm[:, :1], iou_bm.gather(1, best_b1)], dim=1)
+        choices = 2 if self._settings.prefer_stable else 1
+        # Only where one of the two would pass does it matter which one it is.
+        is_open_b = _is_above(iou_b2[:, :choices], iou_threshold).any(dim=1)
+        point_k = torch.nonzero(is_open_b)[:, 0]
+        token_k = torch.zeros_like(point_k)
+        logits_khw = self._decoder.mask_logits(self._image, decoded, point_k, token_k)
+        if self._settings.prefer_stable:
+            is_stable_k = single_mask_is_stable(logits_khw)
+            token_k = torch.where(is_stable_k, 0, best_b1[point_k, 0])
+        passes = _is_above(iou_bm[point_k, token_k], iou_threshold)
+        point_k, token_k, logits_khw = (x[passes] for x in (point_k, token_k, logits_khw))
+        (other,) = torch.nonzero(token_k, as_tuple=True)
+        logits_khw[other] = self._decoder.mask_logits(
+            self._image, decoded, point_k[other], token_k[other]
+        )
+        return _Proposals(point_k, torch.zeros_like(point_k), iou_bm[point_k, token_k], logits_khw)
+
+    def _refine(self, prompts: _Prompts, first: _Proposals, iou_threshold: float) -> _Proposals:
+        """Give each mask back to the decoder together with its point, a chunk at a time."""
+        refined = []
+        for start in range(0, len(first.point_k), self._points_per_chunk):
+            part = slice(start, start + self._points_per_chunk)
+            again = prompts.take(first.point_k[part])
+            masks_b1hw = first.logits_khw[part, None].clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP)
+            _, dense_bchw = self._prompt_encoder(None, None, masks_b1hw)
+            decoded = self._decoder.decode(self._image, again.sparse_bnc, dense_bchw)
+            chosen = self._choose(decoded, multimask=False, iou_threshold=iou_threshold)
+            of_part = chosen.point_k + start
+            refined.append(
+                chosen._replace(point_k=first.point_k[of_part], slot_k=first.slot_k[of_part])
+            )
+        return _Proposals(*(torch.cat(columns) for columns in zip(*refined, strict=True)))
+
+    def encode(self, logits_hw: npt.NDArray[np.float32]) -> Rle:
+        """Write a mask of the crop as one of the whole picture."""
+        counts = counts_from_logits(
+            logits_hw,
+            self._upsampling,
+            self._settings.mask_threshold,
+            self._crop.xy_px,
+            self._image_hw,
+        )
+        return Rle(self._image_hw, counts)
+
+    @torch.no_grad()
+    def decode_again(
+        self, point_xy_px: npt.NDArray[np.float32], slot: int
+    ) -> npt.NDArray[np.float32]:
+        """Return the logits of one mask (`slot`) of a point, h x w, when they were not kept."""
+        _, proposals = self._decode(point_xy_px[None], iou_threshold=0.0)
+        logits_hw: npt.NDArray[np.float32] = proposals.logits_khw[slot].cpu().numpy()
+        return logits_hw
+
+    def _in_image(self, boxes_xyxy_px: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return np.add(boxes_xyxy_px, self._crop.xy_px * 2, dtype=np.int64)
+
+    def _mask_set(self, found: _Scored, rles: tuple[Rle, ...]) -> MaskSet:
+        (left, top), (height, width) = self._crop.xy_px, self._crop.hw
+        return MaskSet(
+            image_hw=self._image_hw,
+            rles=rles,
+            boxes_xyxy_px=self._in_image(found.boxes_xyxy_px),
+            predicted_iou=found.iou,
+            stability_score=found.stability,
+            # Added in float32, as Meta does.
+            points_xy_px=(found.points_xy_px + np.array([left, top], np.float32)).astype(float),
+            crop_boxes_xywh_px=np.tile(np.array([left, top, width, height]), (len(rles), 1)),
+            object_index=np.arange(len(rles)),
+        )
+
+
+class _Pile:
+    """Candidates of a crop that wait for the suppression of duplicates, in bounded memory.
+
+    When there are too many logits to keep, duplicates lose theirs, and the others are written as
+    run lengths at once: these will most likely be returned. Should a candidate be wanted after all
+    (because the better one that it resembled is itself a duplicate), it is decoded again.
+
+    Args:
+        search: Encodes and decodes.
+        nms_threshold: Of the boxes' IoU.
+    """
+
+    def __init__(self, search: _CropSearch, nms_threshold: float) -> None:
+        self._search = search
+        self._nms_threshold = nms_threshold
+        self._scored: list[_Scored] = []
+        self._logits: list[npt.NDArray[np.float32] | None] = []
+        self._rles: dict[int, Rle] = {}
+        self._nbytes = 0
+        self.counts = FilterCounts()
+
+    def add(self, candidates: _Candidates) -> None:
+        """Put some on the pile."""
+        self.counts = self.counts.plus(candidates.counts)
+        self._scored.append(candidates.scored)
+        self._logits.extend(candidates.logits)
+        self._nbytes += candidates.logits.nbytes
+        if self._nbytes > _MOST_WAITING_BYTES:
+            for i in self.without_duplicates():
+                self._rles[i] = self.rle(i)
+            self._logits = [None] * len(self._logits)
+            self._nbytes = 0
+
+    def scored(self) -> _Scored:
+        """All candidates."""
+        return _Scored._make(np.concatenate(column) for column in zip(*self._scored, strict=True))
+
+    def without_duplicates(self) -> list[int]:
+        """Indices of those that stay, best first."""
+        scored = self.scored()
+        kept = non_maximum_suppression(scored.boxes_xyxy_px, scored.iou, self._nms_threshold)
+        return [int(i) for i in kept]
+
+    def rle(self, index: int) -> Rle:
+        """Return a candidate's mask in the whole picture."""
+        if index in self._rles:
+            return self._rles[index]
+        logits_hw = self._logits[index]
+        if logits_hw is None:
+            scored = self.scored()
+            logits_hw = self._search.decode_again(
+                scored.points_xy_px[index], int(scored.slot[index])
+            )
+        return self._search.encode(logits_hw)
+
+
+def _is_above(iou: Tensor, threshold: float) -> Tensor:
+    """Tell which pass; Meta's generator does not filter at all at 0 or below."""
+    return iou > threshold if threshold > 0 else torch.ones_like(iou, dtype=torch.bool)
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    # torch's CPU allocator raises a plain RuntimeError
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        "can't allocate memory" in str(error)
+    )
+
+
+def _no_room(device: torch.device, error: MemoryError | RuntimeError) -> DeviceError:
+    return DeviceError(
+        f"The memory of device '{device}' does not suffice: expected room to decode one point at "
+        "a time, got out of memory. Lower points_per_batch, set use_m2m to False, take a smaller "
+        f"model, or close what else uses the device. PyTorch says: {error}"
+    )
