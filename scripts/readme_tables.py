@@ -31,8 +31,13 @@ def with_fresh_tables(readme: str) -> str:
     }
     for name, make in makers.items():
         between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        readme = between.sub(lambda found, table=make(): found[1] + table + found[2], readme)
+        readme = between.sub(rf"\g<1>{_escaped(make())}\g<2>", readme)
     return readme
+
+
+def _escaped(replacement: str) -> str:
+    """Text that `re.sub` puts in as it is."""
+    return replacement.replace("\\", r"\\")
 
 
 def parameter_tables() -> str:

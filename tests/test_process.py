@@ -17,6 +17,7 @@ from pycocotools import mask as coco
 from skimage import data
 
 from tests.conftest import PLUGIN_NAME, REPOSITORY
+from tests.ikomia_namespace import ikomia_namespace
 
 NewWorkflow = Callable[..., tuple[Any, Any]]
 
@@ -258,11 +259,7 @@ class TestParametersInTheHost:
         assert saved["iou_thresh"] == saved["iou_thres"] == "0.88"
 
     def test_ik_namespace_takes_texts(self, ikomia_home: Path) -> None:
-        # Ikomia generates the namespace into its own folder; it is put back as it was.
         script = (
-            "from pathlib import Path\n"
-            "import ikomia.utils\n"
-            "folder = Path(ikomia.utils.__file__).parent\n"
             "from ikomia.utils import ik\n"
             "from ikomia.dataprocess.workflow import Workflow\n"
             f"algo = ik.{PLUGIN_NAME}(points_per_side='7', iou_thres='0.5')\n"
@@ -270,25 +267,15 @@ class TestParametersInTheHost:
             "found = dict(task.get_parameters())\n"
             "print(found['points_per_side'], found['iou_thresh'], found['box_nms_thresh'])\n"
         )
-        import ikomia.utils
-
-        folder = Path(ikomia.utils.__file__).parent
-        before = {path: path.read_bytes() for path in _generated(folder)}
-        try:
+        with ikomia_namespace() as environment:
             done = subprocess.run(
                 [sys.executable, "-c", script],
                 capture_output=True,
                 text=True,
                 timeout=240,
                 check=False,
-                env={**_environment(), "IKOMIA_AUTO_COMPLETION": "1"},
+                env=environment,
             )
-        finally:
-            for path in _generated(folder):
-                if path not in before:
-                    path.unlink()
-            for path, content in before.items():
-                path.write_bytes(content)
         assert done.stdout.strip().splitlines()[-1] == "7 0.5 0.7", done.stderr
 
 
@@ -319,17 +306,3 @@ class TestStop:
 
 def _modified(path: Path) -> float:
     return path.stat().st_mtime
-
-
-def _generated(folder: Path) -> list[Path]:
-    return (
-        [folder / "ik.py", *folder.glob("*.cache")]
-        if (folder / "ik.py").exists()
-        else list(folder.glob("*.cache"))
-    )
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
