@@ -17,6 +17,7 @@ from ikomia import core, dataprocess
 from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import CancelledError, DependencyError
 from infer_segment_anything_2.outputs import (
+    MOST_HOST_BYTES,
     InstanceMasksIO,
     LabelPictureIO,
     PictureIO,
@@ -169,8 +170,24 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
 
     def _show(self, segmentation: Segmentation) -> None:
         best = segmentation.ranked[0]
+        share_bytes = MOST_HOST_BYTES // max(
+            1, sum(len(masks) > 0 for masks in segmentation.ranked)
+        )
         for rank, masks in zip(RANKS, segmentation.ranked, strict=True):
-            self.get_output(rank).show(self.name, masks, segmentation.categories(masks))
+            left_out = self.get_output(rank).show(
+                self.name, masks, segmentation.categories(masks), share_bytes
+            )
+            if left_out:
+                logger.warning(
+                    "Output %d holds the first %d of %d masks: the host keeps each at the "
+                    "picture's size, and more would take over %d MB. All are in outputs %d and %d.",
+                    rank,
+                    len(masks) - left_out,
+                    len(masks),
+                    share_bytes // 2**20,
+                    LABEL_OUTPUT,
+                    RECORDS_OUTPUT,
+                )
         self.get_output(LABEL_OUTPUT).show(best)
         self.get_output(RECORDS_OUTPUT).show(segmentation.to_dict())
         self.end_task_run()

@@ -21,7 +21,17 @@ from PIL import Image
 from infer_segment_anything_2.painting import instance_colours, paint_labels, paint_overlay
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
 
-__all__ = ["InstanceMasksIO", "LabelPictureIO", "PictureIO", "RecordsIO", "overlay_rgba"]
+__all__ = [
+    "MOST_HOST_BYTES",
+    "InstanceMasksIO",
+    "LabelPictureIO",
+    "PictureIO",
+    "RecordsIO",
+    "overlay_rgba",
+]
+
+MOST_HOST_BYTES = 4 * 2**30
+"""What the masks of one run may take in the host: 350 of 12 megapixels."""
 
 # A thing, in the host's words, as opposed to background stuff.
 _THING = 0
@@ -46,20 +56,31 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
             else f"The mask of rank {rank} of each object, when multimask_output is on."
         )
 
-    def show(self, task_name: str, masks: MaskSet, categories: Sequence[str]) -> None:
+    def show(
+        self,
+        task_name: str,
+        masks: MaskSet,
+        categories: Sequence[str],
+        limit_bytes: int = MOST_HOST_BYTES,
+    ) -> int:
         """Replaces the content.
 
         Args:
             task_name: The name of the task that made the masks.
-            masks: One instance each.
+            masks: One instance each, the first ones first where not all fit.
             categories: The class name of each mask.
+            limit_bytes: The host keeps every mask at the picture's size; so many bytes of it.
+
+        Returns:
+            How many masks did not fit. They are in ``masks`` all the same, and so painted.
         """
         height, width = masks.image_hw
         self.clear_data()
         self.init(task_name, 0, width, height)
         names = list(dict.fromkeys(categories))
         colours = instance_colours(len(masks)).tolist()
-        for index, category in enumerate(categories):
+        room = max(1, limit_bytes // (height * width))
+        for index, category in enumerate(categories[:room]):
             x1, y1, x2, y2 = masks.boxes_xyxy_px[index].tolist()
             self.add_object(
                 index,
@@ -75,6 +96,7 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
                 colours[index],
             )
         self.masks = masks  # last: adding the first object clears what was there
+        return max(0, len(masks) - room)
 
     def clear_data(self) -> None:
         """Forgets the masks."""

@@ -69,6 +69,16 @@ class TestInstanceMasksIO:
         assert shown.get_object_count() == 2
         assert shown.masks is big_and_small
 
+    def test_holds_no_more_than_the_limit(self, big_and_small: MaskSet) -> None:
+        from infer_segment_anything_2.outputs import InstanceMasksIO
+
+        shown = InstanceMasksIO(rank=1)
+        one_mask = IMAGE_HW[0] * IMAGE_HW[1]
+        left_out = shown.show("task", big_and_small, ["object", "object"], one_mask)
+        assert left_out == 1
+        assert shown.get_object_count() == 1
+        assert shown.masks is big_and_small
+
     def test_forgets_when_cleared(self, big_and_small: MaskSet) -> None:
         from infer_segment_anything_2.outputs import InstanceMasksIO
 
