@@ -36,7 +36,6 @@ from infer_segment_anything_2.sam2_engine.checkpoints import (
     DownloadProgress,
     checkpoint_url,
     manual_instructions,
-    remember_sha256,
     sha256_of_file,
     verify_checkpoint,
 )
@@ -194,7 +193,6 @@ class _Download:
                     f"{manual_instructions(self.row, self.folder)}"
                 ) from None
         self.part_path.replace(self.path)
-        remember_sha256(self.path, self.row.sha256)
 
     def fetch_and_check(self, report: _Report) -> None:
         """Complete the part and compare it with the official file.

@@ -42,7 +42,6 @@ __all__ = [
     "get_checkpoint",
     "locate_checkpoint",
     "manual_instructions",
-    "remember_sha256",
     "sha256_of_file",
     "verify_checkpoint",
 ]
@@ -395,11 +394,6 @@ def sha256_of_file(path: Path) -> str:
     # Under the key from before the reading: a file that changed meanwhile has another one by now.
     _sha256_by_file[key] = digest.hexdigest()
     return digest.hexdigest()
-
-
-def remember_sha256(path: Path, sha256: str) -> None:
-    """Note the hash of a file that was just checked under another name and then renamed."""
-    _sha256_by_file[_file_key(path)] = sha256
 
 
 def _file_key(path: Path) -> tuple[str, int, int]:

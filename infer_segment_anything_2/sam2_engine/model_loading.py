@@ -245,8 +245,8 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 def _read_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            # An unusual protocol reads well or fails, and a failure is told of below.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            # On unusual files: those are read well or not, and then it is told of below.
+            warnings.simplefilter("ignore")
             # Mapped, so that the tensors are not in memory twice while they are copied to the
             # network. Only the zip format, which torch.save has written since 2020, can be mapped.
             return torch.load(

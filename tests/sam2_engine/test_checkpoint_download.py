@@ -494,7 +494,7 @@ class TestTwoAtOnce:
         both_wait = threading.Event()
 
         def slow(handler: Handler) -> None:
-            both_wait.wait(30)
+            both_wait.wait(300)
             good(handler)
 
         server.behaviours = [slow]
@@ -518,7 +518,7 @@ class TestTwoAtOnce:
             assert process.stdout.readline() == b"at it\n"
         both_wait.set()
         for process in processes:
-            process.communicate(timeout=60)
+            process.communicate(timeout=300)
         assert [process.returncode for process in processes] == [0, 0]
         assert_whole(folder)
         assert server.ranges == [None]

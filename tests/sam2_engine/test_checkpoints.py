@@ -119,7 +119,7 @@ def test_importing_loads_neither_torch_nor_sam2() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert run.stdout.strip() == "[]"
 

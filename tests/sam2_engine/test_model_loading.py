@@ -519,7 +519,7 @@ print('unchanged')
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     assert run.stdout == "unchanged\n", run.stderr
