@@ -69,7 +69,7 @@ class PromptScores:
     true: list[float]
 
 
-def validation_figures(network: SAM2Base, seeds: range = VALIDATION_SEEDS) -> dict[str, float]:
+def validation_figures(network: SAM2Base, seeds: range) -> dict[str, float]:
     """Mean figures over the prompts of some scenes.
 
     Args:

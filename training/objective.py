@@ -19,6 +19,7 @@ from training.network import Decoded, Embedding, decode, embed, normalise
 _AREA_FLOOR = 48.0
 _MEAN_SHARE = 0.05
 _KEEP_MASK_PROMPT = 0.75
+_CORRECTION_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,14 @@ def training_step(
     corrected = []
     chosen = 1 + click_answer.scores[:, 1:].argmax(dim=1)
     rounds = [(clicks, _pick(click_answer.logits, chosen)), (boxes, box_answer.logits[:, :1])]
-    for keep in correct:
+    for keep in filter(None, correct):
         following = []
         for kind, (questions, previous) in enumerate(rounds):
             kept = max(keep // (1 + kind), 1)
             answered, asked, part = _correct(
                 network, embedding, questions, previous, kept, pictures, generator
             )
-            loss = loss + part[0] * 0.5
+            loss = loss + _CORRECTION_WEIGHT * part[0]
             corrected.append(part[1][:, 0].mean())
             following.append((asked, answered.logits[:, :1]))
         rounds = following

@@ -10,7 +10,7 @@ from training.scenes import Scene
 
 BoolMask = NDArray[np.bool_]
 
-MIN_OBJECT_AREA_PX = 60
+MIN_OBJECT_AREA_PX = 100
 MIN_BACKGROUND_AREA_PX = 1500
 TARGET_SIZE = 128
 _BACKGROUND_SHARE = 0.06
@@ -69,9 +69,9 @@ class MaskMenu:
         part_id = int(self.scene.part_ids_hw[y, x])
         return self.part_mask(part_id) if part_id in self.part_ids else None
 
-    def draw(self, rng: np.random.Generator) -> tuple[BoolMask, bool]:
+    def draw(self, rng: np.random.Generator, background_share: float) -> tuple[BoolMask, bool]:
         """Draws a mask, mostly of an object, seldom the background; tells whether it is a part."""
-        if self.has_background and (not self.object_ids or rng.random() < _BACKGROUND_SHARE):
+        if self.has_background and (not self.object_ids or rng.random() < background_share):
             return self.object_mask(0), False
         if self.part_ids and rng.random() < _PART_SHARE:
             return self.part_mask(int(rng.choice(self.part_ids))), True
@@ -91,7 +91,7 @@ def draw_prompts(
     click_masks = np.zeros((n_clicks, TARGET_SIZE, TARGET_SIZE), np.uint8)
     click_others = np.zeros_like(click_masks)
     for k in range(n_clicks):
-        mask, is_part = menu.draw(rng)
+        mask, is_part = menu.draw(rng, _BACKGROUND_SHARE)
         x, y = draw_click(mask, rng)
         other = menu.other_mask(x, y, asked_part=is_part)
         clicks[k] = x, y
@@ -101,16 +101,16 @@ def draw_prompts(
     boxes = np.zeros((n_boxes, 4), np.float32)
     box_masks = np.zeros((n_boxes, TARGET_SIZE, TARGET_SIZE), np.uint8)
     for k in range(n_boxes):
-        mask, _ = menu.draw(rng)
+        mask, _ = menu.draw(rng, 0.0)
         boxes[k] = _loosen(box_of(mask), rng, mask.shape)
         box_masks[k] = _covered(mask)
     return ScenePrompts(scene.image_hwc, clicks, click_masks, click_others, boxes, box_masks)
 
 
 def draw_click(mask_hw: BoolMask, rng: np.random.Generator) -> tuple[int, int]:
-    """Draws a pixel (x, y) of a mask: half of the times any, else one well inside."""
+    """Draws a pixel (x, y) of a mask: one well inside, as people click, or at times any."""
     chosen = mask_hw.astype(np.uint8)
-    if rng.random() < 0.5:
+    if rng.random() < 0.75:
         depth = inner_distance(mask_hw)
         chosen = (depth >= 0.5 * depth.max()).astype(np.uint8)
     ys, xs = np.nonzero(chosen)

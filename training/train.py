@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from torch.utils.data import DataLoader, Dataset
 
-from training.evaluate import validation_figures
+from training.evaluate import VALIDATION_SEEDS, validation_figures
 from training.network import build_network, load_weights, save_weights
 from training.objective import PromptBatch, StepFigures, training_step
 from training.opencv import cv2
@@ -48,22 +48,23 @@ class Settings:
     run_dir: Path
     config: Path = _MODEL_DIR / "sam2_demo_nano.yaml"
     start: Path | None = None
-    steps: int = 6000
+    steps: int = 4000
     processes: int = 1
     workers: int = 0
     device: str = "cpu"
     scenes: int = 4
     clicks: int = 6
-    boxes: int = 4
-    first_corrections: int = 3
-    second_corrections: int = 2
-    learning_rate: float = 5e-4
+    boxes: int = 5
+    first_corrections: int = 2
+    second_corrections: int = 1
+    learning_rate: float = 1e-3
     warmup_steps: int = 150
     decay_share: float = 0.5
     weight_decay: float = 0.02
     ema_decay: float = 0.998
     save_minutes: float = 4.0
     validate_minutes: float = 15.0
+    validation_scenes: int = 60
     seed: int = 1
 
 
@@ -269,19 +270,25 @@ class _Logbook:
     def _validate(self) -> None:
         run_dir = self.trainer.settings.run_dir
         network = self.trainer.averaged_network()
-        row = {"step": self.trainer.step, **validation_figures(network)}
+        seeds = VALIDATION_SEEDS[: self.trainer.settings.validation_scenes]
+        row = {"step": self.trainer.step, **validation_figures(network, seeds)}
         with (run_dir / "metrics.jsonl").open("a") as lines:
             lines.write(json.dumps(row) + "\n")
         save_weights(network.state_dict(), run_dir / f"average_{self.trainer.step:06d}.pt")
         _LOGGER.info("validation %s", json.dumps(row))
 
 
-def run_process(rank: int, settings: Settings) -> None:
-    """Trains in one process until the last step."""
+def _own_process(rank: int, settings: Settings) -> None:
+    """Sets up a process that does nothing but train."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if settings.device == "cpu":
         torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    run_process(rank, settings)
+
+
+def run_process(rank: int, settings: Settings) -> None:
+    """Trains in this process until the last step, from what the run folder holds."""
     if settings.processes > 1:
         rendezvous = (settings.run_dir / "rendezvous").resolve()
         dist.init_process_group(
@@ -345,9 +352,9 @@ def main() -> None:
     for leftover in ("rendezvous", _STOP_FILE):
         (settings.run_dir / leftover).unlink(missing_ok=True)
     if settings.processes == 1:
-        run_process(0, settings)
+        _own_process(0, settings)
     else:
-        spawn(run_process, args=(settings,), nprocs=settings.processes)
+        spawn(_own_process, args=(settings,), nprocs=settings.processes)
 
 
 if __name__ == "__main__":
