@@ -58,6 +58,7 @@ _TRUE_WORDS = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE_WORDS = frozenset({"false", "f", "no", "n", "off", "0"})
 _UNSET_WORDS = frozenset({"", "none"})
 _LONGEST_QUOTE = 60
+_MOST_PIXELS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -397,6 +398,63 @@ class Parameters:
         "Points per side are divided by this for each crop layer. Higher is faster.",
         minimum=1,
         maximum=16,
+    )
+    duplicates: str = _row(
+        "choice",
+        "box",
+        "everything",
+        "What is a duplicate",
+        "box compares the boxes of two masks, as Meta does: fast, but one of two different masks "
+        "with the same box goes. mask compares their pixels. containment also drops a mask that "
+        "lies inside another: no parts of objects. The duplicate thresholds hold for all three.",
+        choices=("box", "mask", "containment"),
+    )
+    min_mask_region_area: int = _row(
+        "int",
+        0,
+        "cleanup",
+        "Smallest hole or island",
+        "Holes in a mask of fewer pixels than this are filled, and islands of fewer removed, in "
+        "pixels of the original picture and in both modes. 0 leaves them.",
+        minimum=0,
+        maximum=_MOST_PIXELS,
+    )
+    keep_components: str = _row(
+        "choice",
+        "all",
+        "cleanup",
+        "Keep of each mask",
+        "Which of a mask's separate regions to keep: all, the largest, or the clicked ones (those "
+        "with a point on the object, or nearest to it; the largest where there is no point).",
+        choices=("all", "largest", "clicked"),
+    )
+    min_mask_area: int = _row(
+        "int",
+        0,
+        "cleanup",
+        "Smallest mask",
+        "Masks of fewer pixels than this are dropped, in both modes. 0 is no limit.",
+        minimum=0,
+        maximum=_MOST_PIXELS,
+    )
+    max_mask_area: int = _row(
+        "int",
+        0,
+        "cleanup",
+        "Largest mask",
+        "Masks of more pixels than this are dropped, in both modes. 0 is no limit.",
+        minimum=0,
+        maximum=_MOST_PIXELS,
+    )
+    overlap: str = _row(
+        "choice",
+        "keep",
+        "cleanup",
+        "Where masks overlap",
+        "Who has a pixel that several masks cover: keep leaves it to all of them, smallest_on_top "
+        "gives it to the smallest mask, highest_score to the best rated. Masks that are left "
+        "without a pixel are dropped.",
+        choices=("keep", "smallest_on_top", "highest_score"),
     )
 
     @classmethod

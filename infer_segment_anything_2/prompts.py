@@ -18,6 +18,7 @@ __all__ = [
     "BACKGROUND_LABEL",
     "FOREGROUND_LABEL",
     "BoxXyxy",
+    "ColourRgb",
     "DrawnBox",
     "DrawnPoint",
     "ObjectPrompt",
@@ -33,6 +34,7 @@ __all__ = [
 
 PointXy = tuple[float, float]
 BoxXyxy = tuple[float, float, float, float]
+ColourRgb = tuple[int, int, int]
 
 FOREGROUND_LABEL = 1
 BACKGROUND_LABEL = 0
@@ -74,6 +76,7 @@ class ObjectPrompt:
         box_xyxy_px: Its box, left, top, right, bottom, or None.
         category: Its class name where one is known, "" otherwise.
         key: The parameter it came from, "" when it was drawn.
+        colour_rgb: The colour, 0 to 255, that it is to be shown in; None when that is all the same.
     """
 
     points_xy_px: tuple[PointXy, ...] = ()
@@ -81,6 +84,16 @@ class ObjectPrompt:
     box_xyxy_px: BoxXyxy | None = None
     category: str = ""
     key: str = ""
+    colour_rgb: ColourRgb | None = None
+
+    @property
+    def clicks_xy_px(self) -> list[PointXy]:
+        """The points that lie on the object."""
+        return [
+            point
+            for point, label in zip(self.points_xy_px, self.labels, strict=True)
+            if label == FOREGROUND_LABEL
+        ]
 
 
 @dataclass(frozen=True)
@@ -93,10 +106,11 @@ class DrawnPoint:
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """A rectangle drawn in Studio or found by a detector, in pixels."""
+    """A rectangle drawn in Studio or found by a detector, in pixels; its colour if it has one."""
 
     xyxy_px: BoxXyxy
     category: str = ""
+    colour_rgb: ColourRgb | None = None
 
 
 def objects_from_text(points: str, labels: str, boxes: str) -> list[ObjectPrompt]:
@@ -124,7 +138,7 @@ def objects_from_drawing(
     """Reads drawn items: a rectangle is an object, a point inside a rectangle belongs to it.
 
     A point of the category "background" or "negative" lies on the background. The category of a
-    rectangle is the object's class name.
+    rectangle is the object's class name, and the colour of the rectangle the object's colour.
 
     Raises:
         PromptError: A point is in none of several rectangles.
@@ -136,10 +150,11 @@ def objects_from_drawing(
     objects = assemble_objects(
         [point.xy_px for point in points], labels, [box.xyxy_px for box in boxes]
     )
-    categories = [_class_name(box.category) for box in boxes] or [""] * len(objects)
+    if not boxes:
+        return [replace(prompt, key="") for prompt in objects]
     return [
-        replace(prompt, category=category, key="")
-        for prompt, category in zip(objects, categories, strict=True)
+        replace(prompt, category=_class_name(box.category), colour_rgb=box.colour_rgb, key="")
+        for prompt, box in zip(objects, boxes, strict=True)
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,12 @@ from infer_segment_anything_2.records import categories_of, records
 from infer_segment_anything_2.sam2_engine.automatic_masks import FilterCounts, GridSettings
 from infer_segment_anything_2.sam2_engine.devices import choose_device, choose_precision
 from infer_segment_anything_2.sam2_engine.engine import Engine
+from infer_segment_anything_2.sam2_engine.mask_cleaning import (
+    CleaningSettings,
+    ComponentRule,
+    clean,
+)
+from infer_segment_anything_2.sam2_engine.mask_overlap import DuplicateRule, OverlapRule
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel, load_model
 from infer_segment_anything_2.sam2_engine.preprocessing import to_rgb8
@@ -81,6 +87,7 @@ class Segmentation:
                 "width": self.image_rgb_hwc.shape[1],
             },
             "summary": self.summary,
+            "filter_counts": None if self.filter_counts is None else _explained(self.filter_counts),
             "notes": list(self.notes),
             "settings": self.settings,
         }
@@ -151,7 +158,16 @@ class Segmenter:
                 input_size_percent=parameters.input_size_percent,
                 on_progress=_stage(on_progress, "points"),
             )
-            ranked, filter_counts = (result.masks,), result.filter_counts
+            cleaned = clean(
+                result.masks,
+                _cleaning(parameters, max(parameters.box_nms_thresh, parameters.crop_nms_thresh)),
+            )
+            ranked = (cleaned.masks,)
+            filter_counts = (
+                result.filter_counts.reach("after_area", cleaned.after_area)
+                .reach("after_cleaning", cleaned.after_duplicates)
+                .reach("shown", cleaned.after_overlap)
+            )
         first, second, third = (*ranked, *[nothing] * (_RANKS - len(ranked)))
         return Segmentation(
             image_rgb_hwc=image_rgb_hwc,
@@ -179,9 +195,32 @@ def _predict(
         mask_threshold=parameters.mask_threshold,
         stability_score_offset=parameters.stability_score_offset,
     )
-    return engine.predict(
+    ranked = engine.predict(
         embedding, objects, settings, on_progress=_stage(on_progress, "objects")
     ).ranked
+    clicks = [prompt.clicks_xy_px for prompt in objects]
+    return tuple(clean(masks, _cleaning(parameters), clicks).masks for masks in ranked)
+
+
+def _cleaning(parameters: Parameters, duplicate_thresh: float | None = None) -> CleaningSettings:
+    return CleaningSettings(
+        min_mask_region_area=parameters.min_mask_region_area,
+        keep_components=cast("ComponentRule", parameters.keep_components),
+        min_mask_area=parameters.min_mask_area,
+        max_mask_area=parameters.max_mask_area,
+        duplicates=cast("DuplicateRule", parameters.duplicates),
+        duplicate_thresh=duplicate_thresh,
+        overlap=cast("OverlapRule", parameters.overlap),
+    )
+
+
+def _explained(counts: FilterCounts) -> dict[str, Any]:
+    """How many masks each step left and each parameter took, in JSON types."""
+    return {
+        **counts._asdict(),
+        "lost_to": counts.lost_to(),
+        "largest_loss": counts.largest_loss(),
+    }
 
 
 def _grid_settings(parameters: Parameters) -> GridSettings:
@@ -200,6 +239,7 @@ def _grid_settings(parameters: Parameters) -> GridSettings:
         use_m2m=parameters.use_m2m,
         multimask_output=parameters.automatic_multimask_output,
         prefer_stable=parameters.apply_postprocessing,
+        duplicates=cast("DuplicateRule", parameters.duplicates),
     )
 
 

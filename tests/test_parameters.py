@@ -94,7 +94,7 @@ class TestDefaults:
         signature = inspect.signature(SAM2AutomaticMaskGenerator).parameters
         metas = {META_NAMES.get(name, name): row.default for name, row in signature.items()}
         shared = metas.keys() & ROW_BY_KEY.keys()
-        assert len(shared) == 13
+        assert len(shared) == 14
         assert {key: ROW_BY_KEY[key].default for key in shared} == {k: metas[k] for k in shared}
 
     def test_are_documented_ones(self) -> None:
