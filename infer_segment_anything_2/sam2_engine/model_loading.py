@@ -456,14 +456,13 @@ def _sam2_imported() -> Iterator[Path]:
 
         global_hydra = GlobalHydra.instance()
         before = global_hydra.hydra
-        with warnings.catch_warnings():
-            if before is None:
-                global_hydra.hydra = _TAKEN
-            try:
-                import sam2.modeling.sam2_base
-            finally:
-                if global_hydra.hydra is _TAKEN:
-                    global_hydra.hydra = before
+        if before is None:
+            global_hydra.hydra = _TAKEN
+        try:
+            import sam2.modeling.sam2_base
+        finally:
+            if global_hydra.hydra is _TAKEN:
+                global_hydra.hydra = before
     except ImportError as error:
         raise DependencyError(
             "The package sam2 cannot be used: expected sam2 1.1.0 to import, got "
