@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.automatic_masks import (
@@ -17,6 +18,7 @@ from infer_segment_anything_2.sam2_engine.automatic_masks import (
 from infer_segment_anything_2.sam2_engine.embedding_cache import EmbeddingCache, image_digest
 from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
 from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
+from infer_segment_anything_2.sam2_engine.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel
 from infer_segment_anything_2.sam2_engine.prompt_prediction import (
     Prediction,
@@ -30,6 +32,10 @@ OnProgress = Callable[[int, int], None]
 
 _DEFAULT_CACHE_BYTES = 256 * 2**20
 _WHOLE = 100
+_REMEDY = (
+    "Take a smaller model_name, set cuda to False to compute on the CPU, or close what else uses "
+    "the device."
+)
 
 
 class Engine:
@@ -54,19 +60,28 @@ class Engine:
             image_rgb_hwc: H x W x 3 RGB; never changed.
             input_size_percent: Shrinks the picture to this much of its sides first; prompts and
                 masks stay in pixels of the given picture.
+
+        Raises:
+            DeviceError: The memory does not suffice.
         """
         digest = f"{image_digest(image_rgb_hwc)}@{input_size_percent}"
         known = self._cache.get(digest)
         if known is not None:
             return known
-        embedding = embed_image(
-            self.model.network,
-            image_rgb_hwc,
-            input_size_percent=input_size_percent,
-            precision=self.model.precision,
-            digest=digest,
-        )
-        image = self._decoder.prepare(embedding)
+        try:
+            image = self._decoder.prepare(
+                embed_image(
+                    self.model.network,
+                    image_rgb_hwc,
+                    input_size_percent=input_size_percent,
+                    precision=self.model.precision,
+                    digest=digest,
+                )
+            )
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(self.model.device, "encode one picture", _REMEDY, error) from error
         self._cache.put(digest, image)
         return image
 
@@ -76,6 +91,7 @@ class Engine:
         objects: Sequence[ObjectPrompt],
         settings: PredictionSettings | None = None,
         *,
+        start_logits: Sequence[Tensor | None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Prediction:
         """Predicts masks for every object; see :func:`.prompt_prediction.predict`.
@@ -84,6 +100,7 @@ class Engine:
             image: From :meth:`embed` of this engine.
             objects: At least one, in pixels of the picture.
             settings: How masks are chosen; the defaults if None.
+            start_logits: Per object an earlier answer to start from, or None.
             on_progress: Called with the numbers of objects done and in all.
         """
         return predict(
@@ -92,6 +109,7 @@ class Engine:
             image,
             objects,
             settings or PredictionSettings(),
+            start_logits=start_logits,
             on_progress=on_progress,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,12 +22,19 @@ from infer_segment_anything_2.sam2_engine.mask_decoder import (
     FastMaskDecoder,
     PreparedImage,
 )
+from infer_segment_anything_2.sam2_engine.mask_prompts import (
+    MaskSupport,
+    mask_logits,
+    with_support,
+)
 from infer_segment_anything_2.sam2_engine.mask_scoring import (
     Upsampling,
     counts_from_logits,
     score,
+    single_mask_is_stable,
 )
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.memory import is_out_of_memory, out_of_memory
 
 __all__ = ["Prediction", "PredictionSettings", "predict"]
 
@@ -37,11 +44,9 @@ OnProgress = Callable[[int, int], None]
 _BOX_CORNER_LABELS = (2, 3)
 _SINGLE_MASK_TOKEN = 0
 _MULTIMASK_TOKENS = (1, 2, 3)
-# sam2.build_sam: dynamic_multimask_stability_delta and _thresh.
-_DYNAMIC_DELTA = 0.05
-_DYNAMIC_STABILITY = 0.98
 # Prompts decoded together: enough to fill the matrix products, few enough to stay in the cache.
 _OBJECTS_PER_BATCH = 16
+_REMEDY = "Take a smaller model_name, or close what else uses the device."
 # sam2_image_predictor: logits handed on as a mask prompt are clamped to this.
 _LOGIT_CLAMP = 32.0
 
@@ -56,12 +61,14 @@ class PredictionSettings:
             the best of the three, as ``build_sam2(apply_postprocessing=True)``.
         mask_threshold: Pixels with a logit above this belong to the mask.
         stability_score_offset: How far that threshold is moved to measure the masks' stability.
+        mask_support: How a mask that an object is prompted with is put to the network.
     """
 
     multimask_output: bool = False
     prefer_stable: bool = True
     mask_threshold: float = 0.0
     stability_score_offset: float = 1.0
+    mask_support: MaskSupport = field(default_factory=MaskSupport)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +92,7 @@ def predict(
     objects: Sequence[ObjectPrompt],
     settings: PredictionSettings,
     *,
+    start_logits: Sequence[Tensor | None] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Prediction:
     """Predicts masks for every object.
@@ -95,19 +103,25 @@ def predict(
         image: The picture, prepared by ``decoder``.
         objects: At least one; their pixels are of that picture.
         settings: How masks are chosen.
+        start_logits: For each object the logits of an earlier answer (a row of
+            ``Prediction.low_res_logits_nhw``) to start from, or None; they stand in for its mask.
         on_progress: Called with the number of objects done and their total before each batch; an
             exception from it ends the prediction.
+
+    Raises:
+        DeviceError: The memory does not suffice even for one object at a time.
     """
     image_hw = image.embedding.image_hw
+    starts = _starts(prompt_encoder, objects, start_logits, settings.mask_support)
+    objects = [with_support(prompt, image_hw, settings.mask_support) for prompt in objects]
+    asking = _Asking(prompt_encoder, decoder, image, objects, starts, settings)
     chosen = [(torch.empty(0), torch.empty(0))] * len(objects)
     done = 0
-    for indices in _batches(objects):
+    for indices in _batches(objects, starts):
         if on_progress is not None:
             on_progress(done, len(objects))
-        sparse_bnc = _embed(prompt_encoder, [objects[i] for i in indices], image_hw)
-        decoded = decoder.decode(image, sparse_bnc, None)
-        for row, index in enumerate(indices):
-            chosen[index] = _choose(decoder, image, decoded, row, settings)
+        for index, answer in zip(indices, asking.answer(indices), strict=True):
+            chosen[index] = answer
         done += len(indices)
     logits_nrhw = torch.stack([logits_rhw for logits_rhw, _ in chosen])
     scores_nr = torch.stack([scores_r for _, scores_r in chosen])
@@ -118,13 +132,45 @@ def predict(
     return Prediction(ranked, logits_nrhw[:, 0].clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP))
 
 
-def _batches(objects: Sequence[ObjectPrompt]) -> Iterator[list[int]]:
-    """Indices of objects with the same number of tokens, a batch at a time."""
-    by_token_count: dict[int, list[int]] = defaultdict(list)
-    for index, prompt in enumerate(objects):
+def _starts(
+    prompt_encoder: PromptEncoder,
+    objects: Sequence[ObjectPrompt],
+    start_logits: Sequence[Tensor | None] | None,
+    support: MaskSupport,
+) -> list[Tensor | None]:
+    """The mask prompt of each object, h x w: its earlier answer, or its mask, or None."""
+    size_hw = prompt_encoder.mask_input_size
+
+    def start(prompt: ObjectPrompt, earlier: Tensor | None) -> Tensor | None:
+        if earlier is not None or prompt.mask is None:
+            return earlier
+        return mask_logits(prompt.mask.mask_hw, size_hw, support.logit)
+
+    return list(map(start, objects, start_logits or [None] * len(objects)))
+
+
+def _embed_masks(prompt_encoder: PromptEncoder, starts: Sequence[Tensor | None]) -> Tensor | None:
+    """Dense prompt embeddings B x C x h x w of masks; None where there are none."""
+    device = prompt_encoder.no_mask_embed.weight.device
+    masks = [start.to(device) for start in starts if start is not None]
+    if not masks:
+        return None
+    logits_b1hw = torch.stack(masks)[:, None].clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP)
+    with torch.no_grad():
+        _, dense_bchw = prompt_encoder(points=None, boxes=None, masks=logits_b1hw)
+    dense: Tensor = dense_bchw
+    return dense
+
+
+def _batches(
+    objects: Sequence[ObjectPrompt], starts: Sequence[Tensor | None]
+) -> Iterator[list[int]]:
+    """Indices of objects with the same number of tokens, all with or all without a mask."""
+    alike: dict[tuple[int, bool], list[int]] = defaultdict(list)
+    for index, (prompt, start) in enumerate(zip(objects, starts, strict=True)):
         corners = 0 if prompt.box_xyxy_px is None else len(_BOX_CORNER_LABELS)
-        by_token_count[len(prompt.points_xy_px) + corners].append(index)
-    for indices in by_token_count.values():
+        alike[len(prompt.points_xy_px) + corners, start is not None].append(index)
+    for indices in alike.values():
         for first in range(0, len(indices), _OBJECTS_PER_BATCH):
             yield indices[first : first + _OBJECTS_PER_BATCH]
 
@@ -157,36 +203,56 @@ def _embed(
     return sparse
 
 
-def _choose(
-    decoder: FastMaskDecoder,
-    image: PreparedImage,
-    decoded: DecodedPrompts,
-    row: int,
-    settings: PredictionSettings,
-) -> tuple[Tensor, Tensor]:
-    """Logits (ranks x 4h x 4w) and predicted IoU (ranks) of one object, best first."""
-    iou_t = decoded.iou_bm[row].float()
-    multimask = torch.tensor(_MULTIMASK_TOKENS, device=iou_t.device)
-    by_score = multimask[iou_t[multimask].argsort(descending=True, stable=True)]
+@dataclass(frozen=True, eq=False)
+class _Asking:
+    """The objects of one picture, with the masks to start from, on their way to the decoder."""
 
-    def logits_of(tokens: Tensor) -> Tensor:
-        return decoder.mask_logits(image, decoded, torch.full_like(tokens, row), tokens).float()
+    prompt_encoder: PromptEncoder
+    decoder: FastMaskDecoder
+    image: PreparedImage
+    objects: Sequence[ObjectPrompt]
+    starts: Sequence[Tensor | None]
+    settings: PredictionSettings
 
-    if settings.multimask_output:
-        return logits_of(by_score), iou_t[by_score]
-    single = torch.tensor([_SINGLE_MASK_TOKEN], device=iou_t.device)
-    logits_1hw = logits_of(single)
-    if settings.prefer_stable and not _is_stable(logits_1hw):
-        single = by_score[:1]
+    def answer(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """Logits and scores of each object; in halves where the memory does not suffice."""
+        try:
+            return self._answer(indices)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(indices) == 1:
+                device = self.image.embedding.image_embed_bchw.device
+                raise out_of_memory(device, "decode one object", _REMEDY, error) from error
+        middle = len(indices) // 2
+        return self.answer(indices[:middle]) + self.answer(indices[middle:])
+
+    def _answer(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        asked = [self.objects[index] for index in indices]
+        sparse_bnc = _embed(self.prompt_encoder, asked, self.image.embedding.image_hw)
+        dense_bchw = _embed_masks(self.prompt_encoder, [self.starts[i] for i in indices])
+        decoded = self.decoder.decode(self.image, sparse_bnc, dense_bchw)
+        return [self._choose(decoded, row) for row in range(len(indices))]
+
+    def _choose(self, decoded: DecodedPrompts, row: int) -> tuple[Tensor, Tensor]:
+        """Logits (ranks x 4h x 4w) and predicted IoU (ranks) of one object, best first."""
+        iou_t = decoded.iou_bm[row].float()
+        multimask = torch.tensor(_MULTIMASK_TOKENS, device=iou_t.device)
+        by_score = multimask[iou_t[multimask].argsort(descending=True, stable=True)]
+
+        def logits_of(tokens: Tensor) -> Tensor:
+            return self.decoder.mask_logits(
+                self.image, decoded, torch.full_like(tokens, row), tokens
+            ).float()
+
+        if self.settings.multimask_output:
+            return logits_of(by_score), iou_t[by_score]
+        single = torch.tensor([_SINGLE_MASK_TOKEN], device=iou_t.device)
         logits_1hw = logits_of(single)
-    return logits_1hw, iou_t[single]
-
-
-def _is_stable(logits_hw: Tensor) -> bool:
-    """Meta's ``MaskDecoder._get_stability_scores`` against its threshold."""
-    inner_px = (logits_hw > _DYNAMIC_DELTA).sum().float()
-    outer_px = (logits_hw > -_DYNAMIC_DELTA).sum().float()
-    return bool(outer_px == 0) or bool(inner_px / outer_px >= _DYNAMIC_STABILITY)
+        if self.settings.prefer_stable and not bool(single_mask_is_stable(logits_1hw)):
+            single = by_score[:1]
+            logits_1hw = logits_of(single)
+        return logits_1hw, iou_t[single]
 
 
 def _mask_set(
