@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +23,13 @@ from infer_segment_anything_2.outputs import (
     PictureIO,
     RecordsIO,
     overlay_rgba,
+    painted,
+    restored,
+    show_labels,
 )
+from infer_segment_anything_2.painting import colours_of
 from infer_segment_anything_2.parameters import Parameters, check_names, stringify
-from infer_segment_anything_2.prompts import DrawnBox, DrawnPoint
+from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.segmentation import Segmentation, Segmenter
@@ -114,9 +118,22 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         super().stop()
 
     def init_long_process(self) -> None:
-        """Loads the model, so that the first run need not."""
-        self._load()
+        """Loads the model, so that the first run need not.
+
+        The host calls this inside the first run's beginning, where an error loses its type: a stop
+        is left to the run, which notices it too.
+        """
+        try:
+            self._load()
+        except CancelledError:
+            return
         super().init_long_process()
+
+    def update_static_outputs(self) -> None:
+        """Keeps the outputs our own, where the host changes them between pictures and videos."""
+        super().update_static_outputs()
+        for index, own_class in ((0, PictureIO), (LABEL_OUTPUT, LabelPictureIO)):
+            self.set_output(restored(self.get_output(index), own_class), index)
 
     def run(self) -> None:
         """Segments the picture at input 0.
@@ -137,32 +154,35 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
 
     def get_image_with_mask(self) -> npt.NDArray[np.uint8]:
         """The picture with the best masks painted over it."""
-        painted: npt.NDArray[np.uint8] = self.get_output(0).get_image_with_mask(self.get_output(1))
-        return painted
+        return painted(self.get_output(0).get_image(), self.get_output(1))
 
     def get_image_with_mask_and_graphics(self) -> npt.NDArray[np.uint8]:
         """The picture with the best masks, their boxes and names."""
         canvas = dataprocess.CImageIO(core.IODataType.IMAGE)
         canvas.set_image(self.get_image_with_mask())
-        painted: npt.NDArray[np.uint8] = canvas.get_image_with_graphics(self.get_output(1))
-        return painted
+        image_rgb_hwc: npt.NDArray[np.uint8] = canvas.get_image_with_graphics(self.get_output(1))
+        return image_rgb_hwc
 
     def _load(self) -> Segmenter:
         """The engine's keeper, made on first use: this is what imports torch and sam2."""
         if self._segmenter is None:
             self._segmenter = _import_segmenter()()
-        self._segmenter.load(self.get_param_object().values, _RunProgress(self))
+        progress = _RunProgress(self)
+        self._segmenter.load(self.get_param_object().values, progress)
+        progress.finish()
         return self._segmenter
 
     def _segment(self) -> None:
         points, boxes = drawn_prompts(self.get_input(1))
+        progress = _RunProgress(self)
         segmentation = self._load().segment(
             self.get_input(0).get_image(),
             self.get_param_object().values,
             points,
             boxes,
-            _RunProgress(self),
+            progress,
         )
+        progress.finish()
         for note in segmentation.notes:
             logger.warning("%s", note)
         logger.info("%s", segmentation.summary)
@@ -174,8 +194,9 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             1, sum(len(masks) > 0 for masks in segmentation.ranked)
         )
         for rank, masks in zip(RANKS, segmentation.ranked, strict=True):
+            colours_rgb = colours_of(masks, segmentation.objects)
             left_out = self.get_output(rank).show(
-                self.name, masks, segmentation.categories(masks), share_bytes
+                self.name, masks, segmentation.categories(masks), colours_rgb, share_bytes
             )
             if left_out:
                 logger.warning(
@@ -188,12 +209,14 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
                     LABEL_OUTPUT,
                     RECORDS_OUTPUT,
                 )
-        self.get_output(LABEL_OUTPUT).show(best)
+        colours_rgb = colours_of(best, segmentation.objects)
+        show_labels(self.get_output(LABEL_OUTPUT), best, colours_rgb)
         self.get_output(RECORDS_OUTPUT).show(segmentation.to_dict())
+        self.emit_step_progress()
         self.end_task_run()
         # Only now: the end of the run forwards the input and paints an overlay of its own.
         self.get_output(0).set_image(segmentation.image_rgb_hwc)
-        self.get_output(0).set_overlay_mask(overlay_rgba(best))
+        self.get_output(0).set_overlay_mask(overlay_rgba(best, colours_rgb))
 
 
 class _RunProgress:
@@ -202,6 +225,7 @@ class _RunProgress:
     def __init__(self, task: InferSegmentAnything2) -> None:
         self._task = task
         self._stage = ""
+        self._steps = 0
         self._steps_shown = 0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
@@ -212,11 +236,18 @@ class _RunProgress:
         """
         if self._task.is_stopping:
             raise CancelledError("The run was stopped on request; run it again for a result.")
-        steps = min(total, _MOST_STEPS)
         if stage != self._stage:
-            self._stage, self._steps_shown = stage, 0
-            self._task.emit_add_sub_progress_steps(steps)
-        while self._steps_shown < done * steps // max(total, 1):
+            self.finish()
+            self._stage, self._steps, self._steps_shown = stage, min(total, _MOST_STEPS), 0
+            self._task.emit_add_sub_progress_steps(self._steps)
+        self._show(done * self._steps // max(total, 1))
+
+    def finish(self) -> None:
+        """Shows what is left of a stage that is over: not every stage tells of its last step."""
+        self._show(self._steps)
+
+    def _show(self, steps: int) -> None:
+        while self._steps_shown < steps:
             self._steps_shown += 1
             self._task.emit_step_progress()
 
@@ -290,8 +321,16 @@ def drawn_prompts(
             points.append(DrawnPoint((item.point.x, item.point.y), category))
         elif item.get_type() == core.GraphicsItem.RECTANGLE:
             corners = (item.x, item.y, item.x + item.width, item.y + item.height)
-            boxes.append(DrawnBox(corners, category))
+            boxes.append(DrawnBox(corners, category, _chosen_colour(item.property.pen_color)))
     return points, boxes
+
+
+def _chosen_colour(pen_rgba: Sequence[int]) -> ColourRgb | None:
+    """The colour of a pen, None of the pen that an item has when nobody chose one."""
+    if list(pen_rgba) == list(core.GraphicsRectProperty().pen_color):
+        return None
+    red, green, blue = pen_rgba[:3]
+    return red, green, blue
 
 
 def _import_segmenter() -> type[Segmenter]:

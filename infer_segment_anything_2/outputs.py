@@ -4,6 +4,9 @@ The host merges the masks of an instance output with a bitwise OR of 8-bit class
 mixes labels where masks overlap and ends at 255. And its automatic saving names files by task and
 input only, so that outputs of one type overwrite each other. The classes here paint from the
 masks themselves, and save under names of their own.
+
+While a video runs, the host puts its own video class in the place of every output that is a
+picture, and its own picture class when it is over: :func:`restored` makes ours of that again.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from ikomia import core, dataprocess
 from ikomia.dataprocess.io.datadictIO import DataDictIO
 from PIL import Image
 
-from infer_segment_anything_2.painting import instance_colours, paint_labels, paint_overlay
+from infer_segment_anything_2.painting import paint_labels, paint_overlay
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
 
 __all__ = [
@@ -28,6 +31,9 @@ __all__ = [
     "PictureIO",
     "RecordsIO",
     "overlay_rgba",
+    "painted",
+    "restored",
+    "show_labels",
 ]
 
 MOST_HOST_BYTES = 4 * 2**30
@@ -42,12 +48,14 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
 
     Attributes:
         masks: What is shown, None before the first run.
+        colours_rgb: The colour of each mask, N x 3; None before the first run.
         rank: 1 for the best masks, 2 and 3 for the further proposals.
     """
 
     def __init__(self, rank: int) -> None:
         super().__init__()
         self.masks: MaskSet | None = None
+        self.colours_rgb: npt.NDArray[np.uint8] | None = None
         self.rank = rank
         self.name = "Masks" if rank == 1 else f"Masks, rank {rank}"
         self.description = (
@@ -61,6 +69,7 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
         task_name: str,
         masks: MaskSet,
         categories: Sequence[str],
+        colours_rgb: npt.NDArray[np.uint8],
         limit_bytes: int = MOST_HOST_BYTES,
     ) -> int:
         """Replaces the content.
@@ -69,6 +78,7 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
             task_name: The name of the task that made the masks.
             masks: One instance each, the first ones first where not all fit.
             categories: The class name of each mask.
+            colours_rgb: The colour of each mask, N x 3.
             limit_bytes: The host keeps every mask at the picture's size; so many bytes of it.
 
         Returns:
@@ -78,7 +88,7 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
         self.clear_data()
         self.init(task_name, 0, width, height)
         names = list(dict.fromkeys(categories))
-        colours = instance_colours(len(masks)).tolist()
+        colours = colours_rgb.tolist()
         room = max(1, limit_bytes // (height * width))
         for index, category in enumerate(categories[:room]):
             x1, y1, x2, y2 = masks.boxes_xyxy_px[index].tolist()
@@ -95,12 +105,13 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
                 masks.rles[index].decode().view(np.uint8) * np.uint8(255),
                 colours[index],
             )
-        self.masks = masks  # last: adding the first object clears what was there
+        # Last: adding the first object clears what was there.
+        self.masks, self.colours_rgb = masks, colours_rgb
         return max(0, len(masks) - room)
 
     def clear_data(self) -> None:
         """Forgets the masks."""
-        self.masks = None
+        self.masks = self.colours_rgb = None
         super().clear_data()
 
     def save(self, path: str) -> None:
@@ -116,21 +127,18 @@ class LabelPictureIO(dataprocess.CImageIO):
 
     Attributes:
         masks: What is shown, None before the first run.
+        colours_rgb: The colour of each mask, N x 3; None before the first run.
     """
 
     def __init__(self) -> None:
         super().__init__(core.IODataType.IMAGE_LABEL, "Labels")
         self.masks: MaskSet | None = None
+        self.colours_rgb: npt.NDArray[np.uint8] | None = None
         self.description = "One integer per mask, the smaller on top, 0 = background."
-
-    def show(self, masks: MaskSet) -> None:
-        """Replaces the content."""
-        self.masks = masks
-        self.set_image(paint_labels(masks))
 
     def clear_data(self) -> None:
         """Forgets the labels."""
-        self.masks = None
+        self.masks = self.colours_rgb = None
         super().clear_data()
 
     def save(self, path: str) -> None:
@@ -154,11 +162,10 @@ class PictureIO(dataprocess.CImageIO):
         Args:
             masks_io: One of this task's mask or label outputs, or any other that the host knows.
         """
-        masks = getattr(masks_io, "masks", None)
-        if masks is None:
-            painted: npt.NDArray[np.uint8] = super().get_image_with_mask(masks_io)
-            return painted
-        return paint_overlay(self.get_image(), masks)
+        if getattr(masks_io, "masks", None) is None:
+            by_host: npt.NDArray[np.uint8] = super().get_image_with_mask(masks_io)
+            return by_host
+        return painted(self.get_image(), masks_io)
 
 
 class RecordsIO(DataDictIO):
@@ -178,10 +185,55 @@ class RecordsIO(DataDictIO):
         super().save(str(_renamed(path, "_records", ".json")))
 
 
-def overlay_rgba(masks: MaskSet) -> npt.NDArray[np.uint8]:
+def restored(host_io: Any, own_class: type[PictureIO | LabelPictureIO]) -> Any:
+    """Our own output for the one that the host put in its place, ours where it is still there.
+
+    During a video it stays the host's, which can write videos; it only gets our name back.
+    """
+    own = own_class()
+    if isinstance(host_io, own_class):
+        return host_io
+    if host_io.data_type != own.data_type:
+        host_io.name, host_io.description = own.name, own.description
+        return host_io
+    own.auto_save = host_io.auto_save
+    own.copy_static_data(host_io)
+    return own
+
+
+def show_labels(
+    output: dataprocess.CImageIO, masks: MaskSet, colours_rgb: npt.NDArray[np.uint8]
+) -> None:
+    """Replaces the content of the label output, whichever class it is of now.
+
+    Args:
+        output: Ours, or the host's during a video.
+        masks: One label each.
+        colours_rgb: The colour of each mask, N x 3.
+    """
+    output.set_image(paint_labels(masks))
+    if isinstance(output, LabelPictureIO):
+        output.masks, output.colours_rgb = masks, colours_rgb
+    else:
+        # Video formats change pixels a little, which makes other labels of labels. The records are
+        # saved for every frame.
+        output.auto_save = False
+
+
+def painted(
+    image_rgb_hwc: npt.NDArray[np.uint8], masks_io: InstanceMasksIO | LabelPictureIO
+) -> npt.NDArray[np.uint8]:
+    """A picture with the masks of an output over it, each in its own colour, the smaller on top."""
+    masks = masks_io.masks
+    if masks is None:
+        return image_rgb_hwc.copy()
+    return paint_overlay(image_rgb_hwc, masks, colours_rgb=masks_io.colours_rgb)
+
+
+def overlay_rgba(masks: MaskSet, colours_rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The masks as a layer for Studio: H x W x 4, transparent where there is none."""
     colours = np.zeros((len(masks) + 1, 4), np.uint8)
-    colours[1:, :3] = instance_colours(len(masks))
+    colours[1:, :3] = colours_rgb
     colours[1:, 3] = 255
     layer: npt.NDArray[np.uint8] = colours[paint_labels(masks)]
     return layer

@@ -6,6 +6,7 @@ number. Where masks overlap, the smaller is on top; of equal ones, the better ra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +15,10 @@ import numpy.typing as npt
 from infer_segment_anything_2.sam2_engine.rle import runs_of_ones
 
 if TYPE_CHECKING:
+    from infer_segment_anything_2.prompts import ObjectPrompt
     from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
 
-__all__ = ["instance_colours", "mask_in_box", "paint_labels", "paint_overlay"]
+__all__ = ["colours_of", "instance_colours", "mask_in_box", "paint_labels", "paint_overlay"]
 
 _BAND_ROWS = 256
 
@@ -86,8 +88,29 @@ def instance_colours(count: int) -> npt.NDArray[np.uint8]:
     return colours
 
 
+def colours_of(
+    mask_set: MaskSet, objects: Sequence[ObjectPrompt] | None = None
+) -> npt.NDArray[np.uint8]:
+    """The colour of each mask: that of its object where the prompt brought one, else its own.
+
+    Returns:
+        RGB, N x 3 uint8.
+    """
+    colours = instance_colours(len(mask_set))
+    if objects is not None:
+        for index, owner in enumerate(mask_set.object_index.tolist()):
+            given = objects[owner].colour_rgb
+            if given is not None:
+                colours[index] = given
+    return colours
+
+
 def paint_overlay(
-    image_rgb_hwc: npt.NDArray[np.uint8], mask_set: MaskSet, *, opacity: float = 0.5
+    image_rgb_hwc: npt.NDArray[np.uint8],
+    mask_set: MaskSet,
+    *,
+    opacity: float = 0.5,
+    colours_rgb: npt.NDArray[np.uint8] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Paints every mask in its own colour over the picture, with a solid outline.
 
@@ -95,12 +118,14 @@ def paint_overlay(
         image_rgb_hwc: The picture, H x W x 3 uint8; left as it is.
         mask_set: Masks of a picture of this size.
         opacity: 0 = only outlines, 1 = the picture is hidden under the masks.
+        colours_rgb: One per mask, N x 3; those of :func:`instance_colours` when left out.
 
     Returns:
         H x W x 3 uint8.
     """
     labels_hw = paint_labels(mask_set)
-    colours = np.concatenate([np.zeros((1, 3), np.uint8), instance_colours(len(mask_set))])
+    of_masks = instance_colours(len(mask_set)) if colours_rgb is None else colours_rgb
+    colours = np.concatenate([np.zeros((1, 3), np.uint8), of_masks])
     painted = image_rgb_hwc.copy()
     for top in range(0, len(labels_hw), _BAND_ROWS):  # a band at a time: flat memory
         band = labels_hw[top : top + _BAND_ROWS]

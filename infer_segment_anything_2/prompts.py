@@ -12,6 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from infer_segment_anything_2.errors import PromptError
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "DrawnPoint",
     "ObjectPrompt",
     "PointXy",
+    "PromptMask",
     "assemble_objects",
     "fit_to_image",
     "objects_from_drawing",
@@ -30,6 +34,7 @@ __all__ = [
     "parse_boxes",
     "parse_labels",
     "parse_points",
+    "without_numpy_names",
 ]
 
 PointXy = tuple[float, float]
@@ -46,6 +51,9 @@ _NO_CATEGORY = frozenset({"", "default", "foreground", "positive"})
 
 # A point this far beyond the border is taken as rounding and clipped; further out is a mistake.
 _POINT_SLACK_PX = 1.0
+
+# How far the proportions of a mask may be from the picture's before it is worth a word.
+_MOST_STRETCH = 1.05
 
 _LONGEST_QUOTE = 80
 # No two parts of a number can match the same digits, or a long text would take time that grows
@@ -66,6 +74,27 @@ _LABELS_EXAMPLE = "[1, 0]"
 _Nested = list["float | _Nested"]
 
 
+@dataclass(frozen=True, eq=False)
+class PromptMask:
+    """A mask that shows about where an object is.
+
+    Attributes:
+        mask_hw: bool, of any size, with at least one pixel set; it is stretched to the picture.
+    """
+
+    mask_hw: npt.NDArray[np.bool_]
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether both are the same pixels."""
+        if not isinstance(other, PromptMask):
+            return NotImplemented
+        return np.array_equal(self.mask_hw, other.mask_hw)
+
+    def __hash__(self) -> int:
+        """Hash the pixels."""
+        return hash((self.mask_hw.shape, self.mask_hw.tobytes()))
+
+
 @dataclass(frozen=True)
 class ObjectPrompt:
     """What points at one object, in pixels of the original picture.
@@ -77,6 +106,8 @@ class ObjectPrompt:
         category: Its class name where one is known, "" otherwise.
         key: The parameter it came from, "" when it was drawn.
         colour_rgb: The colour, 0 to 255, that it is to be shown in; None when that is all the same.
+        mask: A mask of it that is to be bettered, or None.
+        name: What messages call it, "" when its numbers say enough.
     """
 
     points_xy_px: tuple[PointXy, ...] = ()
@@ -85,6 +116,8 @@ class ObjectPrompt:
     category: str = ""
     key: str = ""
     colour_rgb: ColourRgb | None = None
+    mask: PromptMask | None = None
+    name: str = ""
 
     @property
     def clicks_xy_px(self) -> list[PointXy]:
@@ -252,11 +285,32 @@ def fit_to_image(
     fitted: list[ObjectPrompt] = []
     notes: list[str] = []
     for prompt in objects:
-        box = prompt.box_xyxy_px
-        clipped_box = None if box is None else _clip_box(box, image_hw, notes)
-        points = tuple(_clip_point(point, image_hw, notes) for point in prompt.points_xy_px)
-        fitted.append(replace(prompt, points_xy_px=points, box_xyxy_px=clipped_box))
+        try:
+            fitted.append(_fit_one(prompt, image_hw, notes))
+        except PromptError as error:
+            if not prompt.name:
+                raise
+            raise PromptError(f"{prompt.name}: {error}", key=prompt.key) from error
     return fitted, notes
+
+
+def _fit_one(prompt: ObjectPrompt, image_hw: tuple[int, int], notes: list[str]) -> ObjectPrompt:
+    box = prompt.box_xyxy_px
+    clipped_box = None if box is None else _clip_box(box, image_hw, notes)
+    points = tuple(_clip_point(point, image_hw, notes) for point in prompt.points_xy_px)
+    if prompt.mask is not None:
+        _tell_stretching(prompt.mask, image_hw, notes)
+    return replace(prompt, points_xy_px=points, box_xyxy_px=clipped_box)
+
+
+def _tell_stretching(mask: PromptMask, image_hw: tuple[int, int], notes: list[str]) -> None:
+    height, width = mask.mask_hw.shape
+    stretch = (image_hw[0] / height) / (image_hw[1] / width)
+    if not 1 / _MOST_STRETCH < stretch < _MOST_STRETCH:
+        notes.append(
+            f"A mask of {width}x{height} has other proportions than the picture of "
+            f"{image_hw[1]}x{image_hw[0]}; it was stretched to it."
+        )
 
 
 def _clip_box(box: BoxXyxy, image_hw: tuple[int, int], notes: list[str]) -> BoxXyxy:
@@ -381,7 +435,7 @@ def _parse_nested(text: str, *, key: str, noun: str, example: str) -> _Nested:
         return _unreadable(text, key=key, noun=noun, example=example, why=why)
 
     plain = "" if text.strip().lower() == "none" else text
-    plain = _NUMPY_ARRAY.sub("", _NUMPY_SCALAR.sub(r"\1", plain))
+    plain = without_numpy_names(plain)
     stack: list[_Nested] = [[]]
     position = 0
     while position < len(plain):
@@ -402,6 +456,11 @@ def _parse_nested(text: str, *, key: str, noun: str, example: str) -> _Nested:
     if len(stack) > 1:
         raise refusal("a bracket is not closed")
     return stack[0]
+
+
+def without_numpy_names(text: str) -> str:
+    """The same lists and numbers without "np.float32(...)", "array(...)" and their relatives."""
+    return _NUMPY_ARRAY.sub("", _NUMPY_SCALAR.sub(r"\1", text))
 
 
 def _unreadable(text: str, *, key: str, noun: str, example: str, why: str) -> PromptError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from infer_segment_anything_2.painting import instance_colours
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
 
 pytestmark = pytest.mark.ikomia
@@ -47,7 +48,7 @@ class TestInstanceMasksIO:
         from infer_segment_anything_2.outputs import InstanceMasksIO
 
         shown = InstanceMasksIO(rank=1)
-        shown.show("task", big_and_small, ["object", "object"])
+        shown.show("task", big_and_small, ["object", "object"], instance_colours(2))
         dense = big_and_small.to_dense()
         for instance, mask_hw in zip(shown.get_objects(), dense, strict=True):
             assert np.array_equal(instance.mask, mask_hw * np.uint8(255))
@@ -56,7 +57,7 @@ class TestInstanceMasksIO:
         from infer_segment_anything_2.outputs import InstanceMasksIO
 
         shown = InstanceMasksIO(rank=1)
-        shown.show("task", big_and_small, ["car", "wheel"])
+        shown.show("task", big_and_small, ["car", "wheel"], instance_colours(2))
         assert [instance.label for instance in shown.get_objects()] == ["car", "wheel"]
         assert [instance.class_index for instance in shown.get_objects()] == [0, 1]
 
@@ -65,7 +66,7 @@ class TestInstanceMasksIO:
 
         shown = InstanceMasksIO(rank=1)
         for _ in range(2):
-            shown.show("task", big_and_small, ["object", "object"])
+            shown.show("task", big_and_small, ["object", "object"], instance_colours(2))
         assert shown.get_object_count() == 2
         assert shown.masks is big_and_small
 
@@ -74,7 +75,13 @@ class TestInstanceMasksIO:
 
         shown = InstanceMasksIO(rank=1)
         one_mask = IMAGE_HW[0] * IMAGE_HW[1]
-        left_out = shown.show("task", big_and_small, ["object", "object"], one_mask)
+        left_out = shown.show(
+            "task",
+            big_and_small,
+            ["object", "object"],
+            instance_colours(2),
+            one_mask,
+        )
         assert left_out == 1
         assert shown.get_object_count() == 1
         assert shown.masks is big_and_small
@@ -83,7 +90,7 @@ class TestInstanceMasksIO:
         from infer_segment_anything_2.outputs import InstanceMasksIO
 
         shown = InstanceMasksIO(rank=1)
-        shown.show("task", big_and_small, ["object", "object"])
+        shown.show("task", big_and_small, ["object", "object"], instance_colours(2))
         shown.clear_data()
         assert shown.masks is None
         assert not shown.is_data_available()
@@ -92,16 +99,21 @@ class TestInstanceMasksIO:
 class TestPictureIO:
     @pytest.mark.parametrize("kind", ["masks", "labels"])
     def test_paints_the_smaller_on_top(self, big_and_small: MaskSet, kind: str) -> None:
-        from infer_segment_anything_2.outputs import InstanceMasksIO, LabelPictureIO, PictureIO
+        from infer_segment_anything_2.outputs import (
+            InstanceMasksIO,
+            LabelPictureIO,
+            PictureIO,
+            show_labels,
+        )
 
         picture = PictureIO()
         picture.set_image(np.full((*IMAGE_HW, 3), 100, np.uint8))
         if kind == "masks":
             shown = InstanceMasksIO(rank=1)
-            shown.show("task", big_and_small, ["object", "object"])
+            shown.show("task", big_and_small, ["object", "object"], instance_colours(2))
         else:
             shown = LabelPictureIO()
-            shown.show(big_and_small)
+            show_labels(shown, big_and_small, instance_colours(2))
         painted = picture.get_image_with_mask(shown)
         big, small, background = painted[30, 40], painted[14, 14], painted[55, 90]
         assert (background == 100).all()
@@ -119,7 +131,7 @@ class TestPictureIO:
         picture = PictureIO()
         picture.set_image(np.full((*IMAGE_HW, 3), 100, np.uint8))
         shown = InstanceMasksIO(rank=1)
-        shown.show("task", masks, ["object"] * len(masks))
+        shown.show("task", masks, ["object"] * len(masks), instance_colours(len(masks)))
         painted = picture.get_image_with_mask(shown)
         colours = {tuple(painted[t + 1, x + 2]) for t, x in zip(tops.flat, lefts.flat, strict=True)}
         assert len(colours) > 380  # 8-bit rounding lets a few coincide
@@ -140,10 +152,10 @@ class TestPictureIO:
 
 class TestLabelPictureIO:
     def test_has_one_integer_per_mask(self, big_and_small: MaskSet) -> None:
-        from infer_segment_anything_2.outputs import LabelPictureIO
+        from infer_segment_anything_2.outputs import LabelPictureIO, show_labels
 
         shown = LabelPictureIO()
-        shown.show(big_and_small)
+        show_labels(shown, big_and_small, instance_colours(2))
         labels_hw = shown.get_image()
         assert labels_hw[30, 40] == 1 and labels_hw[14, 14] == 2 and labels_hw[55, 90] == 0
 
@@ -152,6 +164,6 @@ class TestOverlay:
     def test_is_transparent_where_there_is_no_mask(self, big_and_small: MaskSet) -> None:
         from infer_segment_anything_2.outputs import overlay_rgba
 
-        layer = overlay_rgba(big_and_small)
+        layer = overlay_rgba(big_and_small, instance_colours(2))
         assert layer.shape == (*IMAGE_HW, 4)
         assert np.array_equal(layer[..., 3] > 0, big_and_small.to_dense().any(axis=0))
