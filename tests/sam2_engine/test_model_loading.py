@@ -108,6 +108,7 @@ class TestBuildNetwork:
 @pytest.mark.parametrize("name", ["sam2.1_hiera_tiny", "sam2_hiera_tiny"])
 def test_network_is_metas(name: str, save: Callable[..., str]) -> None:
     """Same official-format file, same picture, same features to the last bit."""
+    build_network(NANO)  # imports sam2 as we do: the first plain import would initialise Hydra
     from hydra import initialize_config_module
     from sam2.build_sam import build_sam2
 
