@@ -17,12 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from torch import Tensor
 
 from infer_segment_anything_2.errors import DeviceError
@@ -48,6 +47,9 @@ from infer_segment_anything_2.sam2_engine.mask_scoring import (
 )
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.prompt_workers import PromptWorkers
+
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+    from sam2.modeling.sam.prompt_encoder import PromptEncoder
 
 __all__ = ["FilterCounts", "GenerationResult", "GridSettings", "generate"]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from infer_segment_anything_2.sam2_engine.preprocessing import network_input
+
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+    from sam2.modeling.sam2_base import SAM2Base
 
 __all__ = ["Embedding", "embed_image"]
 

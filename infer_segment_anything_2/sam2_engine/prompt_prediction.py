@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from torch import Tensor
 
 from infer_segment_anything_2.prompts import ObjectPrompt
@@ -35,6 +35,9 @@ from infer_segment_anything_2.sam2_engine.mask_scoring import (
 )
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.memory import is_out_of_memory, out_of_memory
+
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+    from sam2.modeling.sam.prompt_encoder import PromptEncoder
 
 __all__ = ["Prediction", "PredictionSettings", "predict"]
 
@@ -191,6 +194,8 @@ def _embed(
         coordinates.append([*corners, *prompt.points_xy_px])
         labels.append([*_BOX_CORNER_LABELS[: len(corners)], *prompt.labels])
     device = prompt_encoder.no_mask_embed.weight.device
+    if not coordinates[0]:  # a mask alone: Meta gives no token at all, not even the padding
+        return torch.empty(len(objects), 0, prompt_encoder.embed_dim, device=device)
     height, width = image_hw
     side = prompt_encoder.input_image_size[0]
     points_bn2 = torch.tensor(coordinates, dtype=torch.float32, device=device)
