@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -378,6 +379,19 @@ class TestAnyWriter:
         (tmp_path / "file").write_text("")
         with pytest.raises(ExportError, match=r"Cannot write .*below: Not a directory|File exists"):
             write(tmp_path / "file" / "below", set_of(SHAPES))
+
+    @pytest.mark.parametrize("write", [*WRITERS, write_masks])
+    def test_never_holds_all_masks_at_once(
+        self, write: Callable[[Path, MaskSet], None], tmp_path: Path
+    ) -> None:
+        mask_hw = np.zeros((1000, 1000), bool)
+        mask_hw[300:700, 200:600] = True
+        few = set_of(mask_hw[None])
+        tracemalloc.start()
+        write(tmp_path / "file", few.select(np.zeros(60, int)))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < 10 * mask_hw.nbytes  # all of them would be 60 times
 
     @pytest.mark.parametrize("write", WRITERS)
     def test_gives_the_same_bytes_each_time(
