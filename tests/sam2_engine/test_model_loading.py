@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,17 @@ class TestBuildNetwork:
 @pytest.mark.parametrize("name", ["sam2.1_hiera_tiny", "sam2_hiera_tiny"])
 def test_network_is_metas(name: str, save: Callable[..., str]) -> None:
     """Same official-format file, same picture, same features to the last bit."""
-    build_network(NANO)  # imports sam2 as we do: the first plain import would initialise Hydra
     from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
     from sam2.build_sam import build_sam2
 
     row = CHECKPOINTS[name]
-    with initialize_config_module("sam2", version_base="1.2"), torch.random.fork_rng():
+    # Importing sam2 as Meta means it initialises Hydra, importing it as we do does not.
+    is_initialised = GlobalHydra.instance().is_initialized()
+    hydra = (
+        nullcontext() if is_initialised else initialize_config_module("sam2", version_base="1.2")
+    )
+    with hydra, torch.random.fork_rng():
         torch.manual_seed(3)
         metas = build_sam2(row.config, device="cpu", apply_postprocessing=False)
         image_bchw = torch.randn(1, 3, 256, 256)  # smaller than usual, to be quick
