@@ -33,7 +33,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from infer_segment_anything_2.errors import ExportError
-from infer_segment_anything_2.painting import mask_in_box, paint_labels, paint_overlay
+from infer_segment_anything_2.painting import (
+    colours_of,
+    mask_in_box,
+    paint_labels,
+    paint_overlay,
+)
 from infer_segment_anything_2.polygons import Polygon, Ring, joined, polygons_of
 from infer_segment_anything_2.records import DEFAULT_CATEGORY, categories_of, records
 from infer_segment_anything_2.sam2_engine.rle import bounding_box_xyxy_px
@@ -280,6 +285,7 @@ def write_overlay(
     path: Path,
     mask_set: MaskSet,
     image_rgb_hwc: npt.NDArray[np.uint8],
+    objects: Sequence[ObjectPrompt] | None = None,
     *,
     opacity: float = 0.5,
 ) -> None:
@@ -289,6 +295,7 @@ def write_overlay(
         path: A picture file; its ending gives the format (.png, .jpg, ...).
         mask_set: The masks.
         image_rgb_hwc: The picture, 8-bit RGB.
+        objects: What was prompted, for the colours that it may bring; None in automatic mode.
         opacity: 0 = only outlines, 1 = the picture is hidden under the masks.
 
     Raises:
@@ -300,7 +307,9 @@ def write_overlay(
             "The name of an overlay must end in that of a picture format such as .png or .jpg, "
             f"got {path.name!r}."
         )
-    picture = Image.fromarray(paint_overlay(image_rgb_hwc, mask_set, opacity=opacity))
+    colours_rgb = colours_of(mask_set, objects)
+    painted = paint_overlay(image_rgb_hwc, mask_set, opacity=opacity, colours_rgb=colours_rgb)
+    picture = Image.fromarray(painted)
     write_whole(path, lambda file: picture.save(file, format=kind))
 
 

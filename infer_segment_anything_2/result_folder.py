@@ -95,8 +95,9 @@ def _geojson(path: Path, result: _Result) -> None:
 
 
 def _overlay(path: Path, result: _Result) -> None:
-    image = result.segmentation.image_rgb_hwc
-    write_overlay(path, result.masks, image, opacity=result.options.opacity)
+    found = result.segmentation
+    opacity = result.options.opacity
+    write_overlay(path, result.masks, found.image_rgb_hwc, found.objects, opacity=opacity)
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(

@@ -322,17 +322,12 @@ class TestHelp:
         for code in ("0 ", "1 ", "2 ", "3 ", "130 "):
             assert f"\n  {code}" in words
 
-    def test_examples_in_it_are_calls_that_parse(
-        self, capsys: pytest.CaptureFixture[str], photos: Path, out: Path
-    ) -> None:
+    def test_examples_are_calls_that_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--help"]) == 0
-        joined = capsys.readouterr().out.replace("\\\n", " ")
-        calls = [line.split()[3:] for line in joined.splitlines() if "    python -m" in line]
+        calls = calls_in(capsys.readouterr().out)
         assert len(calls) == 6
         for call in calls:
-            if call[0] == "segment":
-                assert main([*call, "--points-per-side", "none-such"]) == 2
-                assert "points_per_side must be" in capsys.readouterr().err
+            assert_parses(call, capsys)
 
     def test_without_words_says_what_is_missing(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main([]) == 2
@@ -345,6 +340,36 @@ class TestHelp:
     def test_old_parameter_names_work(self, photos: Path, out: Path) -> None:
         assert segment(photos / "a.png", *POINT, "--iou-thres", "0.5", "--out", out) == 0
         assert json.loads((out / SETTINGS_NAME).read_text())["iou_thresh"] == "0.5"
+
+
+class TestDocumentation:
+    def test_its_calls_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
+        calls = calls_in((REPOSITORY / "docs" / "command_line.md").read_text())
+        assert len(calls) == 7
+        for call in calls:
+            assert_parses(call, capsys)
+
+    def test_tells_of_every_format(self) -> None:
+        words = (REPOSITORY / "docs" / "command_line.md").read_text()
+        for name, kind in FORMATS.items():
+            assert f"| `{name}` | `cat{kind.ending}" in words
+
+
+def calls_in(words: str) -> list[list[str]]:
+    """The words behind the program's name in each example."""
+    lines = [line.strip() for line in words.replace("\\\n", " ").splitlines()]
+    program = "python -m infer_segment_anything_2 "
+    return [line.removeprefix(program).split() for line in lines if line.startswith(program)]
+
+
+def assert_parses(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs a call up to where the parser is through, by a value that is refused only then."""
+    if call[0] == "segment":
+        assert main([*call, "--points-per-side", "none-such"]) == 2
+        assert "points_per_side must be" in capsys.readouterr().err
+    else:
+        assert main([*call, "none-such"]) == 2
+        assert re.search("name 'none-such' is unknown|invalid choice", capsys.readouterr().err)
 
 
 class TestModels:

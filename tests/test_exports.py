@@ -6,6 +6,7 @@ import csv
 import json
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -349,6 +350,13 @@ class TestWriteOverlay:
         with Image.open(tmp_path / "a.png") as picture:
             outlines = np.asarray(picture)[::3, ::3].reshape(-1, 3)
         assert len(np.unique(outlines, axis=0)) == 40
+
+    def test_takes_the_colours_that_prompts_bring(self, tmp_path: Path) -> None:
+        objects = [replace(CAT, colour_rgb=(1, 2, 3))]
+        image = np.zeros((*HW, 3), np.uint8)
+        write_overlay(tmp_path / "a.png", set_of(SHAPES[:1]), image, objects, opacity=1)
+        with Image.open(tmp_path / "a.png") as picture:
+            assert (np.asarray(picture)[SHAPES[0]] == (1, 2, 3)).all()
 
     def test_refuses_an_ending_that_is_no_pictures(self, tmp_path: Path) -> None:
         with pytest.raises(ExportError, match=r"picture format such as .png or .jpg, got 'a.doc'"):
