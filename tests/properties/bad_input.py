@@ -683,8 +683,10 @@ def assert_valid(found: Segmentation, image: npt.NDArray[Any], values: Parameter
             assert bounding_box_xyxy_px(rle.counts, image_hw) == tuple(box)
             assert rle.decode().shape == image_hw
         if prompted is None:
-            assert np.all(masks.predicted_iou > values.iou_thresh) or values.iou_thresh == 0
-            assert np.all(masks.stability_score >= values.stability_score_thresh)
+            # As with Meta's generator, 0 keeps all, also masks without a pixel.
+            assert values.iou_thresh == 0 or np.all(masks.predicted_iou > values.iou_thresh)
+            stability_thresh = values.stability_score_thresh
+            assert stability_thresh == 0 or np.all(masks.stability_score >= stability_thresh)
         if values.overlap != "keep":
             assert np.all(masks.to_dense().sum(axis=0) <= 1)
         assert paint_overlay(found.image_rgb_hwc, masks).shape == (*image_hw, 3)
