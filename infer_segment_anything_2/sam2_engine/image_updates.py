@@ -90,18 +90,18 @@ class ImageState:
     scale_b1n: Tensor
     blocks: tuple[Block, ...]
 
-    def only(self, prompt: int) -> ImageState:
-        """The state of one prompt."""
-        one = slice(prompt, prompt + 1)
+    def select(self, prompts: list[int]) -> ImageState:
+        """The state of some prompts; of a single one without a copy."""
+        chosen = slice(prompts[0], prompts[0] + 1) if len(prompts) == 1 else prompts
         blocks = tuple(
             Block(
-                block.coefficients_brn[one],
-                block.basis_brc if len(block.basis_brc) == 1 else block.basis_brc[one],
-                None if block.values_bthe is None else block.values_bthe[one],
+                block.coefficients_brn[chosen],
+                block.basis_brc if len(block.basis_brc) == 1 else block.basis_brc[chosen],
+                None if block.values_bthe is None else block.values_bthe[chosen],
             )
             for block in self.blocks
         )
-        return ImageState(self.scale_b1n[one], blocks)
+        return ImageState(self.scale_b1n[chosen], blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,12 @@ than it saves. Above `MOST_LOW_RANK_TOKENS` Meta's own transformer is called.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from infer_segment_anything_2.sam2_engine.image_embedding import Embedding
@@ -45,13 +46,19 @@ from infer_segment_anything_2.sam2_engine.mask_upscaling import (
     SharedUpscaling,
 )
 
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+    from sam2.modeling.sam2_base import SAM2Base
+
 __all__ = ["MOST_LOW_RANK_TOKENS", "DecodedPrompts", "FastMaskDecoder", "PreparedImage"]
 
-MOST_LOW_RANK_TOKENS = 20
+MOST_LOW_RANK_TOKENS = 26
 """Tokens (outputs, points and corners together) up to which the low-rank form is faster."""
 
-_PROMPTS_AT_ONCE = 4
-"""On a CPU: more would leave the caches, and their fresh tensors are page-faulted each time."""
+_BYTES_AT_ONCE = 4 << 20
+"""Of one tensor of a chunk of prompts on a CPU: 4 prompts of one point in an official network.
+
+Larger ones would leave the caches, and fresh ones would be page-faulted at each allocation.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +103,11 @@ class DecodedPrompts:
         """Number of prompts."""
         return len(self.iou_bm)
 
-    def image_of(self, prompt: int) -> ImageState | Tensor:
-        """The rewritten picture of one prompt (N x C, where it is in full)."""
-        chunk, place = divmod(prompt, self.prompts_at_once)
-        image = self.images[chunk]
-        return image[place] if isinstance(image, Tensor) else image.only(place)
+    def images_of(self, prompts: list[int]) -> ImageState | Tensor:
+        """The rewritten pictures of prompts of one chunk."""
+        image = self.images[prompts[0] // self.prompts_at_once]
+        places = [prompt % self.prompts_at_once for prompt in prompts]
+        return image[places] if isinstance(image, Tensor) else image.select(places)
 
 
 class FastMaskDecoder:
@@ -221,7 +228,7 @@ class FastMaskDecoder:
         tokens_btc = torch.cat((outputs_btc, sparse_bnc), dim=1)
         low_rank = tokens_btc.shape[1] <= MOST_LOW_RANK_TOKENS
         transform = self._transform if low_rank else self._transform_in_full
-        at_once = _PROMPTS_AT_ONCE if self._device.type == "cpu" else max(len(tokens_btc), 1)
+        at_once = self._prompts_at_once(image, tokens_btc)
         outputs, images = [], []
         for start in range(0, len(tokens_btc), at_once):
             chunk = slice(start, start + at_once)
@@ -251,21 +258,32 @@ class FastMaskDecoder:
             Logits, K x 4h x 4w, float32 (float64 for a float64 network).
         """
         height, width = image.upscaling.position_hw
-        wide = decoded.iou_bm.dtype
-        logits_khw = torch.empty(
-            len(prompt_index_k), 4 * height, 4 * width, dtype=wide, device=self._device
-        )
-        pairs: dict[int, list[tuple[int, int]]] = {}
+        logits_khw = decoded.iou_bm.new_empty(len(prompt_index_k), 4 * height, 4 * width)
+        tokens_of: dict[int, list[int]] = {}
+        rows_of: dict[int, list[int]] = {}
         chosen = zip(prompt_index_k.tolist(), token_index_k.tolist(), strict=True)
         for row, (prompt, token) in enumerate(chosen):
-            pairs.setdefault(prompt, []).append((row, token))
-        for prompt, rows_tokens in pairs.items():
-            rows, tokens = (list(x) for x in zip(*rows_tokens, strict=True))
-            hyper_ko = decoded.hyper_bmo[prompt, tokens].to(self._dtype)
-            rewritten = decoded.image_of(prompt)
-            masks_khw = self._upscaling.mask_logits(image.upscaling, rewritten, hyper_ko)
-            logits_khw[rows] = masks_khw.to(wide)
+            tokens_of.setdefault(prompt, []).append(token)
+            rows_of.setdefault(prompt, []).append(row)
+        at_once = self._upscaling.prompts_at_once(image.upscaling)
+        for prompts in _groups(sorted(tokens_of), decoded.prompts_at_once, at_once):
+            tokens = sorted({token for prompt in prompts for token in tokens_of[prompt]})
+            hyper_pko = decoded.hyper_bmo[prompts][:, tokens].to(self._dtype)
+            rewritten = decoded.images_of(prompts)
+            masks_pkhw = self._upscaling.mask_logits(image.upscaling, rewritten, hyper_pko)
+            for prompt, masks_khw in zip(prompts, masks_pkhw, strict=True):
+                for row, token in zip(rows_of[prompt], tokens_of[prompt], strict=True):
+                    logits_khw[row] = masks_khw[tokens.index(token)]
         return logits_khw
+
+    def _prompts_at_once(self, image: PreparedImage, tokens_btc: Tensor) -> int:
+        """How many prompts to decode together."""
+        prompts, tokens, _ = tokens_btc.shape
+        if self._device.type != "cpu":
+            return max(prompts, 1)
+        rows, positions = tokens * self._transformer.num_heads, len(image.upscaling.image_nk)
+        bytes_per_prompt: int = rows * positions * self._dtype.itemsize
+        return max(_BYTES_AT_ONCE // bytes_per_prompt, 1)
 
     def _transform(
         self, image: PreparedImage, tokens_btc: Tensor, dense_bchw: Tensor | None
@@ -388,6 +406,14 @@ class FastMaskDecoder:
         return DecodedPrompts(
             iou_bm, object_score_logits_b1, mask_tokens_bmc, torch.stack(hyper, 1), images, at_once
         )
+
+
+def _groups(prompts: list[int], chunk: int, size: int) -> Iterator[list[int]]:
+    """Split ascending prompts into groups of at most a size, each from one chunk of prompts."""
+    for _, of_chunk in itertools.groupby(prompts, lambda prompt: prompt // chunk):
+        members = list(of_chunk)
+        for start in range(0, len(members), size):
+            yield members[start : start + size]
 
 
 def _output_tokens(decoder: Any) -> Tensor:

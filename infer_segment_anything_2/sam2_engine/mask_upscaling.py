@@ -24,10 +24,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
-from infer_segment_anything_2.sam2_engine.image_updates import ImageState
+from infer_segment_anything_2.sam2_engine.image_updates import ImageState, statistics_dtype
 
 _POSITIONS_AT_ONCE = 1024
-"""On a CPU: the tensors of one step (1.5 MB for official networks) stay near the core."""
+"""On a CPU, of all prompts: a step's tensors (3 MB for official networks) stay near the core."""
+
+_PROMPTS_AT_ONCE = 16
+"""On a GPU, where the launches of small kernels would cost more than the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class SharedUpscaling:
         fixed_nk: c through it, its bias, and the features of stride 8 in cell order.
         features_mk: The features of stride 4 and the bias of the second convolution; one row
             per cell of the first, m = 4 n.
-        raster_m: Where each pixel of a mask stands in cell order.
+        raster_m: Where each pixel of the rows that are upscaled together stands in cell order.
         position_hw: Height and width of the picture of n positions.
     """
 
@@ -83,60 +86,110 @@ class MaskUpscaling:
             image_cn.T @ self._first_ck,
             s1_nk.add_(self._first_fixed_k),
             s0_nk.view(4 * len(s1_nk), -1).add_(self._second_bias_k),
-            _cells_of_raster(position_hw).to(image_cn.device),
+            _cells_of_raster(self._rows_at_once(position_hw), position_hw[1]).to(image_cn.device),
             position_hw,
         )
 
+    def _rows_at_once(self, position_hw: tuple[int, int]) -> int:
+        """How many rows of the picture to upscale together: a divisor of their number."""
+        height, width = position_hw
+        if self._first_ck.device.type != "cpu":
+            return height
+        fitting = range(max(min(_POSITIONS_AT_ONCE // width, height), 1), 0, -1)
+        return next(rows for rows in fitting if height % rows == 0)
+
+    def prompts_at_once(self, shared: SharedUpscaling) -> int:
+        """How many prompts `mask_logits` should be called for."""
+        if self._first_ck.device.type != "cpu":
+            return _PROMPTS_AT_ONCE
+        return max(_POSITIONS_AT_ONCE // len(shared.image_nk), 1)
+
     def mask_logits(
-        self, shared: SharedUpscaling, image: ImageState | Tensor, hyper_ko: Tensor
+        self, shared: SharedUpscaling, image: ImageState | Tensor, hyper_pko: Tensor
     ) -> Tensor:
-        """The masks of one prompt.
+        """The masks of p prompts.
 
         Args:
             shared: The picture's part.
-            image: The rewritten picture: a state of one prompt, or n x c, without c.
-            hyper_ko: One vector per wanted mask.
+            image: The rewritten pictures: a state of p prompts, or p x n x c, without c.
+            hyper_pko: One vector per wanted mask, the same number for each prompt.
 
         Returns:
-            Logits, k x 4h x 4w.
+            Logits, p x k x 4h x 4w, at least float32.
         """
-        positions = len(shared.image_nk)
-        step = _POSITIONS_AT_ONCE if hyper_ko.device.type == "cpu" else positions
-        if isinstance(image, ImageState):
-            folded = [block.basis_brc[0] @ self._first_ck for block in image.blocks]
-        logits_km = hyper_ko.new_empty(len(hyper_ko), 16 * positions)
-        for start in range(0, positions, step):
-            rows = slice(start, min(start + step, positions))
-            if isinstance(image, ImageState):
-                first_nk = _first_of_state(shared, image, folded, rows)
-            else:
-                first_nk = torch.addmm(shared.fixed_nk[rows], image[rows], self._first_ck)
-            cells = slice(4 * rows.start, 4 * rows.stop)
-            upscaled_mo = self._second(first_nk, shared.features_mk[cells])
-            logits_km[:, 16 * rows.start : 16 * rows.stop] = hyper_ko @ upscaled_mo.T
         height, width = shared.position_hw
-        logits_km = logits_km.index_select(1, shared.raster_m)
-        return logits_km.view(-1, 4 * height, 4 * width)
+        positions = height * width
+        step = len(shared.raster_m) // 16
+        folded_prk = self._folded(image)
+        logits_pkm = hyper_pko.new_empty(
+            *hyper_pko.shape[:2], 16 * positions, dtype=statistics_dtype(hyper_pko.dtype)
+        )
+        for start in range(0, positions, step):
+            rows = slice(start, start + step)
+            if isinstance(image, ImageState):
+                first_pnk = _first_of_state(shared, image, folded_prk, rows)
+            else:
+                first_pnk = torch.matmul(image[:, rows], self._first_ck) + shared.fixed_nk[rows]
+            cells = slice(4 * rows.start, 4 * rows.stop)
+            upscaled_pmo = self._second(first_pnk, shared.features_mk[cells])
+            pixels = slice(16 * rows.start, 16 * rows.stop)
+            for logits_km, hyper_ko, upscaled_mo in zip(
+                logits_pkm, hyper_pko, upscaled_pmo, strict=True
+            ):
+                cells_km = (hyper_ko @ upscaled_mo.T).to(logits_km.dtype)
+                logits_km[:, pixels] = cells_km.index_select(1, shared.raster_m)
+        return logits_pkm.view(*hyper_pko.shape[:2], 4 * height, 4 * width)
 
-    def _second(self, first_nk: Tensor, features_mk: Tensor) -> Tensor:
-        """All that follows the first convolution, for some positions: cells x channels."""
-        channels = self._norm_gain.shape
-        cells_mc = first_nk.view(-1, *channels)
-        cells_mc = F.layer_norm(cells_mc, channels, self._norm_gain, self._norm_bias, self._epsilon)
-        cells_mk = torch.addmm(features_mk, self._activation1(cells_mc), self._second_ck)
-        upscaled_mk: Tensor = self._activation2(cells_mk)
-        return upscaled_mk.view(4 * len(upscaled_mk), -1)
+    def _folded(self, image: ImageState | Tensor) -> list[Tensor]:
+        """The blocks' bases through the first convolution."""
+        if isinstance(image, Tensor):
+            return []
+        prompts = len(image.scale_b1n)
+        return [
+            (block.basis_brc @ self._first_ck).expand(prompts, -1, -1) for block in image.blocks
+        ]
+
+    def _second(self, first_pnk: Tensor, features_mk: Tensor) -> Tensor:
+        """All that follows the first convolution, for some positions: p x cells x channels."""
+        prompts, channels = len(first_pnk), self._norm_gain.shape
+        cells_pmc = first_pnk.view(prompts, -1, *channels)
+        cells_pmc = F.layer_norm(
+            cells_pmc, channels, self._norm_gain, self._norm_bias, self._epsilon
+        )
+        cells_pmk = torch.baddbmm(
+            features_mk.expand(prompts, -1, -1),
+            _activated(self._activation1, cells_pmc),
+            self._second_ck.expand(prompts, -1, -1),
+        )
+        return _activated(self._activation2, cells_pmk).view(prompts, 4 * len(features_mk), -1)
 
 
 def _first_of_state(
-    shared: SharedUpscaling, image: ImageState, folded: list[Tensor], rows: slice
+    shared: SharedUpscaling, image: ImageState, folded_prk: list[Tensor], rows: slice
 ) -> Tensor:
-    """The first convolution of some positions of a rewritten picture, never made."""
-    scale_n1 = image.scale_b1n[0, :, rows].to(shared.image_nk.dtype).T
-    first_nk = torch.addcmul(shared.fixed_nk[rows], shared.image_nk[rows], scale_n1)
-    for block, folded_rk in zip(image.blocks, folded, strict=True):
-        first_nk.addmm_(block.coefficients_brn[0, :, rows].T, folded_rk)
-    return first_nk
+    """The first convolution of some positions of rewritten pictures, which are never made."""
+    scale_pn1 = image.scale_b1n[:, :, rows].to(shared.image_nk.dtype).mT
+    first_pnk = torch.addcmul(shared.fixed_nk[rows], shared.image_nk[rows], scale_pn1)
+    for block, basis_prk in zip(image.blocks, folded_prk, strict=True):
+        _add_product(first_pnk, block.coefficients_brn[:, :, rows].mT, basis_prk)
+    return first_pnk
+
+
+def _activated(activation: Any, values: Tensor) -> Tensor:
+    """An activation of values that are not needed any more: GELU in place, which saves memory."""
+    if isinstance(activation, torch.nn.GELU) and activation.approximate == "none":
+        activated: Tensor = torch.ops.aten.gelu_(values)
+    else:
+        activated = activation(values)
+    return activated
+
+
+def _add_product(sum_pnk: Tensor, left_pnr: Tensor, right_prk: Tensor) -> None:
+    """`baddbmm_`, which in bfloat16 on a CPU takes twice the time for a single matrix."""
+    if len(sum_pnk) == 1:
+        sum_pnk[0].addmm_(left_pnr[0], right_prk[0])
+    else:
+        sum_pnk.baddbmm_(left_pnr, right_prk)
 
 
 def _as_matrix(weight_cokk: Tensor) -> Tensor:
@@ -155,8 +208,7 @@ def _to_cells(features_chw: Tensor, position_hw: tuple[int, int]) -> Tensor:
     return rows_cyx.permute(1, 4, 2, 5, 3, 6, 0).reshape(height * width, -1)
 
 
-def _cells_of_raster(position_hw: tuple[int, int]) -> Tensor:
-    """Where each pixel of a mask, in raster order, stands in cell order."""
-    height, width = position_hw
+def _cells_of_raster(height: int, width: int) -> Tensor:
+    """Where each pixel of some rows of a mask, in raster order, stands in cell order."""
     cells = torch.arange(16 * height * width).view(height, width, 2, 2, 2, 2)
     return cells.permute(0, 2, 4, 1, 3, 5).flatten()  # y, dy, ey, x, dx, ex
