@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 # Before anything is imported that reads them: Ikomia takes its folders from HOME when it starts,
@@ -22,6 +23,10 @@ os.environ.update(
 )
 os.environ.pop("SAM2_CHECKPOINT_DIR", None)
 os.environ.pop("SAM2_CHECKPOINT_URL", None)
+
+# No test is judged by the time that it takes: that says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLUGIN_NAME = "infer_segment_anything_2"
