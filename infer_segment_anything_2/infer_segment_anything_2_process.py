@@ -132,8 +132,10 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
     def update_static_outputs(self) -> None:
         """Keeps the outputs our own, where the host changes them between pictures and videos."""
         super().update_static_outputs()
+        auto_save = self.get_output(RECORDS_OUTPUT).auto_save  # an output that the host leaves be
         for index, own_class in ((0, PictureIO), (LABEL_OUTPUT, LabelPictureIO)):
-            self.set_output(restored(self.get_output(index), own_class), index)
+            output = restored(self.get_output(index), own_class, auto_save=auto_save)
+            self.set_output(output, index)
 
     def run(self) -> None:
         """Segments the picture at input 0.

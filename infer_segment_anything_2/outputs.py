@@ -11,6 +11,7 @@ picture, and its own picture class when it is over: :func:`restored` makes ours 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,9 +118,9 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
     def save(self, path: str) -> None:
         """Saves as JSON; a further rank puts its number into the name, and saves only masks."""
         if self.rank == 1:
-            super().save(path)
+            super().save(str(_own_frame(path)))
         elif self.masks is not None and len(self.masks) > 0:
-            super().save(str(_renamed(path, f"_rank{self.rank}")))
+            super().save(str(_renamed(_own_frame(path), f"_rank{self.rank}")))
 
 
 class LabelPictureIO(dataprocess.CImageIO):
@@ -146,7 +147,7 @@ class LabelPictureIO(dataprocess.CImageIO):
         labels_hw = self.get_image()
         if labels_hw is not None:
             widest = np.uint8 if labels_hw.max(initial=0) <= np.iinfo(np.uint8).max else np.uint16
-            Image.fromarray(labels_hw.astype(widest)).save(_renamed(path, "_labels", ".png"))
+            Image.fromarray(labels_hw.astype(widest)).save(_renamed(Path(path), "_labels", ".png"))
 
 
 class PictureIO(dataprocess.CImageIO):
@@ -182,13 +183,18 @@ class RecordsIO(DataDictIO):
 
     def save(self, path: str) -> None:
         """Saves as JSON beside the masks that have the name ``path``."""
-        super().save(str(_renamed(path, "_records", ".json")))
+        super().save(str(_renamed(_own_frame(path), "_records", ".json")))
 
 
-def restored(host_io: Any, own_class: type[PictureIO | LabelPictureIO]) -> Any:
+def restored(host_io: Any, own_class: type[PictureIO | LabelPictureIO], *, auto_save: bool) -> Any:
     """Our own output for the one that the host put in its place, ours where it is still there.
 
     During a video it stays the host's, which can write videos; it only gets our name back.
+
+    Args:
+        host_io: What is there now.
+        own_class: What should be there.
+        auto_save: Whether the host is to save it.
     """
     own = own_class()
     if isinstance(host_io, own_class):
@@ -196,7 +202,7 @@ def restored(host_io: Any, own_class: type[PictureIO | LabelPictureIO]) -> Any:
     if host_io.data_type != own.data_type:
         host_io.name, host_io.description = own.name, own.description
         return host_io
-    own.auto_save = host_io.auto_save
+    own.auto_save = auto_save
     own.copy_static_data(host_io)
     return own
 
@@ -239,8 +245,19 @@ def overlay_rgba(masks: MaskSet, colours_rgb: npt.NDArray[np.uint8]) -> npt.NDAr
     return layer
 
 
-def _renamed(path: str, suffix: str, extension: str | None = None) -> Path:
+def _renamed(path: Path, suffix: str, extension: str | None = None) -> Path:
     """The path with something put behind the name, before the extension."""
-    original = Path(path)
-    ending = original.suffix if extension is None else extension
-    return original.with_name(original.stem + suffix + ending)
+    return path.with_name(path.stem + suffix + (path.suffix if extension is None else extension))
+
+
+def _own_frame(path: str) -> Path:
+    """The path of a video's frame under a number that no other frame has.
+
+    The host saves each frame as "<output>_<index>/<number>.json" and puts them together when the
+    video is over; but behind another task the number is the same for all frames.
+    """
+    asked = Path(path)
+    is_frame = re.fullmatch(r"\d{6}", asked.stem) and re.search(r"_\d$", asked.parent.name)
+    if not is_frame or not any(asked.parent.glob(f"{asked.stem}*")):
+        return asked
+    return asked.with_stem(f"{sum(1 for _ in asked.parent.iterdir()):06d}")
