@@ -21,8 +21,12 @@ _DESCRIPTION = "Segment pictures with Meta's Segment Anything 2."
 
 _EPILOG = f"""\
 examples:
-  everything in a picture, on the small network that comes with the plugin:
-    {_PROGRAM} segment cat.jpg --model-name sam2_demo_nano
+  everything in a picture:
+    {_PROGRAM} segment cat.jpg
+
+  the same at once and without network, with the toy that comes along; it is less sure of itself:
+    {_PROGRAM} segment cat.jpg --model-name sam2_demo_nano \\
+        --iou-thresh 0.5 --stability-score-thresh 0.5
 
   one object by a click, better by a second click beside it (label 0 = not this):
     {_PROGRAM} segment cat.jpg --point 500,375 --point 80,90,0

@@ -325,7 +325,7 @@ class TestHelp:
     def test_examples_are_calls_that_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--help"]) == 0
         calls = calls_in(capsys.readouterr().out)
-        assert len(calls) == 6
+        assert len(calls) == 7
         for call in calls:
             assert_parses(call, capsys)
 
