@@ -251,7 +251,7 @@ def _known_object_loss(
 
 def _score_loss(answer: Decoded, ious_nm: Tensor) -> Tensor:
     present = binary_cross_entropy_with_logits(answer.presence, torch.ones_like(answer.presence))
-    return 2 * smooth_l1_loss(answer.scores, ious_nm, beta=0.3) + 0.01 * present
+    return 5 * smooth_l1_loss(answer.scores, ious_nm, beta=0.3) + 0.01 * present
 
 
 def mask_errors(logits_nmhw: Tensor, masks_nhw: Tensor) -> Tensor:
