@@ -2,17 +2,24 @@
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from infer_segment_anything_2.sam2_engine.automatic_masks import GridSettings, generate
+from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
+from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
 from training.coins import coin_masks, coins_picture
 from training.network import (
     Decoded,
@@ -60,28 +67,30 @@ class PromptScores:
         true: Their true IoU.
     """
 
-    best_of_three: list[float]
-    top_scored: list[float]
-    single: list[float]
-    box: list[float]
-    corrected: list[tuple[float, float]]
-    predicted: list[float]
-    true: list[float]
+    best_of_three: list[float] = field(default_factory=list)
+    top_scored: list[float] = field(default_factory=list)
+    single: list[float] = field(default_factory=list)
+    box: list[float] = field(default_factory=list)
+    corrected: list[tuple[float, float]] = field(default_factory=list)
+    predicted: list[float] = field(default_factory=list)
+    true: list[float] = field(default_factory=list)
+
+    def add(self, other: "PromptScores") -> None:
+        """Appends the rows of another scene."""
+        for row in fields(self):
+            getattr(self, row.name).extend(getattr(other, row.name))
 
 
-def validation_figures(network: SAM2Base, seeds: range) -> dict[str, float]:
-    """Mean figures over the prompts of some scenes.
-
-    Args:
-        network: In evaluation mode.
-        seeds: Seeds of the scenes.
-
-    Returns:
-        Mean IoU by kind of prompt, and the correlation of predicted with true IoU.
-    """
-    scores = PromptScores([], [], [], [], [], [], [])
+def validation_figures(network: SAM2Base, seeds: Iterable[int]) -> dict[str, float]:
+    """Mean figures over the prompts of some scenes; the network is in evaluation mode."""
+    scores = PromptScores()
     for seed in seeds:
-        score_scene(network, draw_scene(seed), np.random.default_rng([5, seed]), scores)
+        scores.add(score_scene(network, draw_scene(seed), np.random.default_rng([5, seed])))
+    return prompt_figures(scores)
+
+
+def prompt_figures(scores: PromptScores) -> dict[str, float]:
+    """Mean IoU by kind of prompt, and the correlation of predicted with true IoU."""
     corrected = np.array(scores.corrected)
     return {
         "prompts": len(scores.box),
@@ -95,18 +104,17 @@ def validation_figures(network: SAM2Base, seeds: range) -> dict[str, float]:
     }
 
 
-def score_scene(
-    network: SAM2Base, scene: Scene, rng: np.random.Generator, scores: PromptScores
-) -> None:
-    """Prompts the network for up to eight masks of a scene and appends their scores.
+def score_scene(network: SAM2Base, scene: Scene, rng: np.random.Generator) -> PromptScores:
+    """Prompts the network for up to eight masks of a scene.
 
     Clicked is a random pixel of the mask that is at least half as deep inside as its deepest one;
     each correction click lands on the deepest pixel of what is wrong, with the earlier answer (at
     first the top-scored one) as mask prompt.
     """
     masks = _asked_masks(scene, rng)
+    scores = PromptScores()
     if not masks:
-        return
+        return scores
     device = network.no_mem_embed.device
     wanted = torch.from_numpy(np.stack(masks)).to(device)
     clicks = torch.tensor([_inside_point(m, rng) for m in masks], device=device)[:, None]
@@ -132,6 +140,7 @@ def score_scene(
             previous = _ask(network, embedding, clicks, labels, previous).logits[:, :1]
             steps.append(_ious(previous, wanted)[:, 0].tolist())
         scores.corrected += list(zip(*steps, strict=True))
+    return scores
 
 
 def _asked_masks(scene: Scene, rng: np.random.Generator) -> list[BoolMask]:
@@ -202,13 +211,24 @@ def _worst_point(
 
 
 def automatic_masks(network: SAM2Base, image_hwc: NDArray[np.uint8], grid: Grid) -> list[BoolMask]:
-    """Runs Meta's automatic generator on a picture; returns HxW masks."""
-    generator = SAM2AutomaticMaskGenerator(network, **asdict(grid))
-    # Meta's predictor has the feature sizes of 1024 pixels built in.
-    stride_4 = network.image_size // 4
-    generator.predictor._bb_feat_sizes = [(stride_4 // k, stride_4 // k) for k in (1, 2, 4)]
+    """Runs the plugin's automatic mode on a picture; returns HxW masks."""
+    decoder = FastMaskDecoder(network, dtype=torch.float32)
+
+    def embedded(image_rgb_hwc: NDArray[np.uint8]) -> PreparedImage:
+        return decoder.prepare(
+            embed_image(
+                network,
+                image_rgb_hwc,
+                input_size_percent=100,
+                precision=torch.float32,
+                digest="",
+            )
+        )
+
     with torch.inference_mode():
-        return [record["segmentation"] for record in generator.generate(image_hwc)]
+        settings = GridSettings(**asdict(grid))
+        result = generate(embedded, network.sam_prompt_encoder, decoder, image_hwc, settings)
+    return list(result.masks.to_dense())
 
 
 def count_found(masks: list[BoolMask], wanted: list[BoolMask], least_iou: float) -> int:
@@ -222,25 +242,68 @@ def count_found(masks: list[BoolMask], wanted: list[BoolMask], least_iou: float)
     return int(np.count_nonzero((common / either).max(axis=1) >= least_iou))
 
 
-def automatic_figures(network: SAM2Base, seeds: range, grid: Grid) -> dict[str, float]:
-    """Counts the visible objects of at least 150 pixels that the automatic mode finds."""
-    found = total = proposed = 0
-    for seed in seeds:
-        scene = draw_scene(seed)
-        menu = MaskMenu(scene, LEAST_AREA_PX)
-        wanted = [menu.object_mask(k) for k in menu.object_ids]
-        if not wanted:
-            continue
-        masks = automatic_masks(network, scene.image_hwc, grid)
-        found += count_found(masks, wanted, FOUND_IOU)
-        total += len(wanted)
-        proposed += len(masks)
-    return {
-        "automatic_objects": total,
-        "automatic_found": found,
-        "automatic_recall": found / max(total, 1),
-        "automatic_masks_per_scene": proposed / len(seeds),
-    }
+@dataclass(frozen=True)
+class Subject:
+    """What is measured, in a form that a process can be given."""
+
+    weights: Path
+    config: Path
+    device: str
+    grid: Grid
+
+
+@lru_cache(maxsize=1)
+def _loaded(subject: Subject) -> SAM2Base:
+    cv2.setNumThreads(1)
+    network = build_network(subject.config)
+    load_weights(network, subject.weights)
+    return network.to(subject.device).eval().requires_grad_(False)
+
+
+def _prompted(subject: Subject, seed: int) -> PromptScores:
+    return score_scene(_loaded(subject), draw_scene(seed), np.random.default_rng([5, seed]))
+
+
+def _counted(subject: Subject, seed: int) -> tuple[int, int, int]:
+    """Counts found objects, visible objects of at least 150 pixels, and proposed masks."""
+    scene = draw_scene(seed)
+    menu = MaskMenu(scene, LEAST_AREA_PX)
+    wanted = [menu.object_mask(k) for k in menu.object_ids]
+    masks = automatic_masks(_loaded(subject), scene.image_hwc, subject.grid)
+    return (count_found(masks, wanted, FOUND_IOU) if wanted else 0), len(wanted), len(masks)
+
+
+def measure(
+    subject: Subject, seeds: range, automatic_seeds: range, processes: int
+) -> dict[str, float]:
+    """Measures everything, scenes shared out over processes.
+
+    Args:
+        subject: Weights, config, device and the grid of the automatic mode.
+        seeds: Scenes to prompt.
+        automatic_seeds: Scenes for the automatic mode.
+        processes: How many; each takes one thread.
+
+    Returns:
+        All figures of the table and the counts behind them.
+    """
+    scores = PromptScores()
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=partial(torch.set_num_threads, 1)
+    ) as pool:
+        for rows in pool.map(partial(_prompted, subject), seeds):
+            scores.add(rows)
+        counts = list(pool.map(partial(_counted, subject), automatic_seeds))
+    figures = prompt_figures(scores)
+    if counts:
+        found, total, proposed = np.sum(counts, axis=0).tolist()
+        figures |= {
+            "automatic_objects": total,
+            "automatic_found": found,
+            "automatic_recall": found / max(total, 1),
+            "automatic_masks_per_scene": proposed / len(counts),
+        }
+    return figures | coin_figures(_loaded(subject), subject.grid)
 
 
 def coin_figures(network: SAM2Base, grid: Grid) -> dict[str, float]:
@@ -282,24 +345,18 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--scenes", type=int, default=200, help="fresh scenes to prompt")
     parser.add_argument("--automatic-scenes", type=int, help="of these for the automatic mode; all")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--validation", action="store_true", help="use the validation scenes")
-    for name, field in Grid.__dataclass_fields__.items():
-        option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=type(field.default), default=field.default)
+    for setting in fields(Grid):
+        option = "--" + setting.name.replace("_", "-")
+        parser.add_argument(option, type=type(setting.default), default=setting.default)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
 
-    cv2.setNumThreads(1)
-    network = build_network(options.config)
-    load_weights(network, options.weights)
-    network.to(options.device).eval()
     grid = Grid(**{name: getattr(options, name) for name in Grid.__dataclass_fields__})
+    subject = Subject(options.weights, options.config, options.device, grid)
     seeds = (VALIDATION_SEEDS if options.validation else TEST_SEEDS)[: options.scenes]
-    automatic = len(seeds) if options.automatic_scenes is None else options.automatic_scenes
-    figures = validation_figures(network, seeds)
-    if automatic:
-        figures |= automatic_figures(network, seeds[:automatic], grid)
-    figures |= coin_figures(network, grid)
+    figures = measure(subject, seeds, seeds[: options.automatic_scenes], options.processes)
     print(markdown_table(figures))
     print(f"\n{len(seeds)} scenes, {figures['prompts']} masks prompted; automatic mode: {grid}")
     if options.json is not None:
