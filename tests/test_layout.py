@@ -66,11 +66,13 @@ class TestPublicNames:
 
 
 class TestOneVersion:
-    def test_everywhere_the_same(self) -> None:
-        pyproject = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-        assert re.search(r'^version = "(.*)"$', pyproject, re.MULTILINE)[1] == __version__
-        changelog = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
-        assert re.search(r"^## \[?([\d.]+)", changelog, re.MULTILINE)[1] == __version__
+    @pytest.mark.parametrize(
+        ("file", "pattern"),
+        [("pyproject.toml", r'^version = "(.*)"$'), ("CHANGELOG.md", r"^## ([\d.]+)")],
+    )
+    def test_is_the_same_everywhere(self, file: str, pattern: str) -> None:
+        text = (REPOSITORY / file).read_text(encoding="utf-8")
+        assert re.findall(pattern, text, re.MULTILINE)[0] == __version__
 
 
 class TestReadme:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -123,17 +125,15 @@ class TestPictureIO:
     def test_more_than_255_masks_each_have_a_colour(self) -> None:
         from infer_segment_anything_2.outputs import InstanceMasksIO, PictureIO
 
-        tops, lefts = np.meshgrid(np.arange(0, 60, 3), np.arange(0, 100, 5), indexing="ij")
-        masks = make_masks(
-            np.stack([rectangle(t, x, 3, 5) for t, x in zip(tops.flat, lefts.flat, strict=True)])
-        )
+        corners = list(product(range(0, 60, 3), range(0, 100, 5)))
+        masks = make_masks(np.stack([rectangle(top, left, 3, 5) for top, left in corners]))
         assert len(masks) == 400
         picture = PictureIO()
         picture.set_image(np.full((*IMAGE_HW, 3), 100, np.uint8))
         shown = InstanceMasksIO(rank=1)
         shown.show("task", masks, ["object"] * len(masks), instance_colours(len(masks)))
         painted = picture.get_image_with_mask(shown)
-        colours = {tuple(painted[t + 1, x + 2]) for t, x in zip(tops.flat, lefts.flat, strict=True)}
+        colours = {tuple(painted[top + 1, left + 2]) for top, left in corners}
         assert len(colours) > 380  # 8-bit rounding lets a few coincide
 
     def test_leaves_other_outputs_to_the_host(self) -> None:
