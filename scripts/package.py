@@ -26,6 +26,9 @@ PLUGIN_SUFFIXES = {".py", ".pt", ".yaml", ".png"}
 FIRST_INSTALLED = ("torch", "torchvision")
 BUILD_TOOLS = ("setuptools", "wheel")
 
+# Where a link in Markdown goes on with the path of a file.
+_RELATIVE = r"(?![a-z]+:|#)"
+
 # One time for all files, so that the same content gives the same zip.
 _ZIP_TIME = (2026, 1, 1, 0, 0, 0)
 
@@ -58,7 +61,8 @@ def build_folder(parent: Path) -> Path:
 
 def with_absolute_links(readme: str) -> str:
     """Points links to files of the repository, which the package does not hold, at its home."""
-    return re.sub(r"\]\((?!https?://|#)([^)]+)\)", rf"]({HOME_PAGE}/blob/main/\1?raw=true)", readme)
+    with_images = re.sub(rf"(!\[[^\]]*)\]\({_RELATIVE}", rf"\1]({HOME_PAGE}/raw/main/", readme)
+    return re.sub(rf"\]\({_RELATIVE}", f"]({HOME_PAGE}/blob/main/", with_images)
 
 
 def split_requirements(text: str) -> dict[str, list[str]]:
