@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 NAME = "infer_segment_anything_2"
+MASK_INPUT = 2
 RANKS = (1, 2, 3)
 LABEL_OUTPUT = 4
 RECORDS_OUTPUT = 5
@@ -77,12 +78,14 @@ class InferSegmentAnything2Param(core.CWorkflowTaskParam):
 class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
     """Segments everything, or what is prompted.
 
-    Inputs: 0 the picture, 1 points and rectangles as graphics.
+    Inputs: 0 the picture, 1 points and rectangles as graphics, 2 a black and white picture of any
+    size that shows about where an object is (optional; a type that no picture source fills).
     Outputs: 0 the picture, 1 to 3 instance masks by rank, 4 the label picture, 5 the records.
     """
 
     def __init__(self, name: str, param: InferSegmentAnything2Param | None) -> None:
         super().__init__(name)
+        self.add_input(dataprocess.CImageIO(core.IODataType.IMAGE_BINARY, "Mask prompt"))
         self.set_output(PictureIO(), 0)
         self.set_output(InstanceMasksIO(rank=1), 1)
         for rank in RANKS[1:]:
@@ -174,6 +177,10 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         progress.finish()
         return self._segmenter
 
+    def _mask_prompt(self) -> npt.NDArray[np.generic] | None:
+        mask_input = self.get_input(MASK_INPUT)
+        return mask_input.get_image() if mask_input.is_data_available() else None
+
     def _segment(self) -> None:
         points, boxes = drawn_prompts(self.get_input(1))
         progress = _RunProgress(self)
@@ -183,6 +190,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             points,
             boxes,
             progress,
+            mask=self._mask_prompt(),
         )
         progress.finish()
         for note in segmentation.notes:

@@ -259,6 +259,17 @@ class Parameters:
         "Boxes around objects in pixels, [x1, y1, x2, y2] or a list of those. Each is an object.",
         example="[[425, 600, 700, 875]]",
     )
+    input_objects: str = _row(
+        "text",
+        "",
+        "prompts",
+        "Objects",
+        "A list of objects, each with any of box, points, labels (1 on the object, 0 on the "
+        "background), mask (COCO run lengths, or the path of a black and white picture, which is "
+        "made better) and category. They come on top of points and boxes given otherwise.",
+        example='[{"box": [425, 600, 700, 875], "points": [[500, 700], [450, 620]], "labels": '
+        '[1, 0], "category": "wheel"}]',
+    )
     multimask_output: bool = _row(
         "bool",
         False,
@@ -266,6 +277,14 @@ class Parameters:
         "Three masks per object",
         "Give the network's three proposals for each prompted object (often part, object, whole), "
         "ranked by predicted quality in outputs 1, 2 and 3. Off gives the best one in output 1.",
+    )
+    refine: bool = _row(
+        "bool",
+        False,
+        "prompts",
+        "Go on from the last mask",
+        "A further point on an object of the same picture starts from the object's last mask "
+        "instead of from nothing, and gives one mask per object. Good for clicking step by step.",
     )
     points_per_side: int = _row(
         "int",

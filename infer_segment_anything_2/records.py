@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from infer_segment_anything_2.sam2_engine.mask_set import Rle
+
 if TYPE_CHECKING:
     from infer_segment_anything_2.prompts import ObjectPrompt
     from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
@@ -28,8 +30,8 @@ def records(
     differences x2 - x1 and y2 - y1 of the outermost mask pixels, as Meta's: one less than COCO's
     width and height), ``predicted_iou``, ``point_coords`` ([[x, y]], empty for prompted masks),
     ``stability_score``, ``crop_box`` (x, y, width, height), ``object`` (index of the prompted
-    object, in automatic mode of the mask), ``prompt`` (points, labels and box of that object),
-    ``category``. What is unknown is None.
+    object, in automatic mode of the mask), ``prompt`` (points, labels and box of that object, and
+    its mask if it has one), ``category``. What is unknown is None.
 
     Args:
         mask_set: The masks.
@@ -64,11 +66,14 @@ def categories_of(mask_set: MaskSet, objects: Sequence[ObjectPrompt] | None = No
 
 def _prompt(prompted: ObjectPrompt) -> dict[str, Any]:
     box = prompted.box_xyxy_px
-    return {
+    written: dict[str, Any] = {
         "points": [[float(x), float(y)] for x, y in prompted.points_xy_px],
         "labels": [int(label) for label in prompted.labels],
         "box": None if box is None else [float(value) for value in box],
     }
+    if prompted.mask is not None:
+        written["mask"] = Rle.from_mask(prompted.mask.mask_hw).to_coco()
+    return written
 
 
 def _xywh(box_xyxy_px: npt.NDArray[np.int64]) -> list[int]:

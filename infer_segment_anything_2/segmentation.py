@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from infer_segment_anything_2 import __version__
+from infer_segment_anything_2.errors import ImageError, PromptError
+from infer_segment_anything_2.object_entries import MaskSource, objects_from_entries
 from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.picture_files import read_picture
 from infer_segment_anything_2.prompts import (
     DrawnBox,
     DrawnPoint,
     ObjectPrompt,
+    PromptMask,
     fit_to_image,
     objects_from_drawing,
     objects_from_text,
@@ -29,10 +35,13 @@ from infer_segment_anything_2.sam2_engine.mask_cleaning import (
     clean,
 )
 from infer_segment_anything_2.sam2_engine.mask_overlap import DuplicateRule, OverlapRule
-from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.mask_prompts import mask_from_picture
+from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel, load_model
 from infer_segment_anything_2.sam2_engine.preprocessing import to_rgb8
 from infer_segment_anything_2.sam2_engine.prompt_prediction import PredictionSettings
+from infer_segment_anything_2.sam2_engine.refinement import Answered, starts_for
+from infer_segment_anything_2.sam2_engine.rle import decompress
 
 __all__ = ["Segmentation", "Segmenter"]
 
@@ -94,10 +103,14 @@ class Segmentation:
 
 
 class Segmenter:
-    """Keeps the engine from run to run; a new one is made only when the model changes."""
+    """Keeps the engine from run to run; a new one is made only when the model changes.
+
+    With ``refine``, also keeps what was answered last, for a further point to go on from.
+    """
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
+        self._answered: Answered | None = None
 
     def load(self, parameters: Parameters, on_progress: OnProgress | None = None) -> Engine:
         """Makes sure that the engine is that of the parameters.
@@ -124,6 +137,8 @@ class Segmenter:
         drawn_points: Sequence[DrawnPoint] = (),
         drawn_boxes: Sequence[DrawnBox] = (),
         on_progress: OnProgress | None = None,
+        *,
+        mask: object = None,
     ) -> Segmentation:
         """Segments what is prompted, or everything when nothing is.
 
@@ -133,6 +148,8 @@ class Segmenter:
             drawn_points: Points beside those of the parameters.
             drawn_boxes: Boxes beside those of the parameters.
             on_progress: Called between steps of work.
+            mask: A black and white picture of any size that shows about where an object is, or
+                None. It belongs to the only object that is prompted otherwise, or is one by itself.
 
         Raises:
             SegmentAnythingError: The picture, a prompt, the weights or the device is unusable.
@@ -143,14 +160,15 @@ class Segmenter:
             *objects_from_text(
                 parameters.input_point, parameters.input_point_label, parameters.input_box
             ),
+            *objects_from_entries(parameters.input_objects, _read_mask),
             *objects_from_drawing(drawn_points, drawn_boxes),
         ]
-        objects, notes = fit_to_image(asked, image_hw)
+        objects, notes = fit_to_image(_with_mask(asked, mask), image_hw)
         engine = self.load(parameters, on_progress)
         nothing = MaskSet.empty(image_hw)
         filter_counts = None
         if objects:
-            ranked = _predict(engine, image_rgb_hwc, objects, parameters, on_progress)
+            ranked = self._predict(engine, image_rgb_hwc, objects, parameters, on_progress)
         else:
             result = engine.generate(
                 image_rgb_hwc,
@@ -178,28 +196,77 @@ class Segmenter:
             settings=_provenance(engine.model, parameters),
         )
 
+    def _predict(
+        self,
+        engine: Engine,
+        image_rgb_hwc: npt.NDArray[np.uint8],
+        objects: Sequence[ObjectPrompt],
+        parameters: Parameters,
+        on_progress: OnProgress | None,
+    ) -> tuple[MaskSet, ...]:
+        if on_progress is not None:
+            on_progress("encode", 0, 1)
+        image = engine.embed(image_rgb_hwc, input_size_percent=parameters.input_size_percent)
+        picture = f"{engine.model.digest} {image.embedding.digest}"
+        starts = starts_for(objects, picture, self._answered if parameters.refine else None)
+        goes_on = any(start is not None for start in starts)
+        prediction = engine.predict(
+            image,
+            objects,
+            PredictionSettings(
+                # One answer per object, once there is one to go on from: Meta's protocol.
+                multimask_output=parameters.multimask_output and not goes_on,
+                prefer_stable=parameters.apply_postprocessing,
+                mask_threshold=parameters.mask_threshold,
+                stability_score_offset=parameters.stability_score_offset,
+            ),
+            start_logits=starts,
+            on_progress=_stage(on_progress, "objects"),
+        )
+        self._answered = None
+        if parameters.refine:
+            self._answered = Answered(
+                picture, tuple(objects), tuple(starts), prediction.low_res_logits_nhw
+            )
+        clicks = [prompt.clicks_xy_px for prompt in objects]
+        cleaning = _cleaning(parameters)
+        return tuple(clean(masks, cleaning, clicks).masks for masks in prediction.ranked)
 
-def _predict(
-    engine: Engine,
-    image_rgb_hwc: npt.NDArray[np.uint8],
-    objects: Sequence[ObjectPrompt],
-    parameters: Parameters,
-    on_progress: OnProgress | None,
-) -> tuple[MaskSet, ...]:
-    if on_progress is not None:
-        on_progress("encode", 0, 1)
-    embedding = engine.embed(image_rgb_hwc, input_size_percent=parameters.input_size_percent)
-    settings = PredictionSettings(
-        multimask_output=parameters.multimask_output,
-        prefer_stable=parameters.apply_postprocessing,
-        mask_threshold=parameters.mask_threshold,
-        stability_score_offset=parameters.stability_score_offset,
-    )
-    ranked = engine.predict(
-        embedding, objects, settings, on_progress=_stage(on_progress, "objects")
-    ).ranked
-    clicks = [prompt.clicks_xy_px for prompt in objects]
-    return tuple(clean(masks, _cleaning(parameters), clicks).masks for masks in ranked)
+
+def _with_mask(asked: list[ObjectPrompt], picture: object) -> list[ObjectPrompt]:
+    """Adds the mask input to the only object that is asked for, or as an object of its own."""
+    if picture is None:
+        return asked
+    mask = mask_from_picture(picture)
+    if mask is None:
+        raise PromptError(
+            "The mask input must be bright somewhere on the object, got a picture that is all "
+            "black; paint the object white, or disconnect the mask input."
+        )
+    if len(asked) == 1 and asked[0].mask is None:
+        return [replace(asked[0], mask=mask)]
+    return [*asked, ObjectPrompt(mask=mask, name="The mask input")]
+
+
+def _read_mask(source: MaskSource) -> PromptMask:
+    """Fetches the mask of an entry of ``input_objects``.
+
+    Raises:
+        ImageError: It cannot be read, or no pixel of it is set.
+        ValueError: Its run lengths do not fill its size.
+    """
+    if source.path:
+        path = Path(source.path)
+        with contextlib.suppress(RuntimeError):  # "~name" of somebody unknown is a plain name
+            path = path.expanduser()
+        mask = mask_from_picture(read_picture(path))
+    else:
+        counts = source.counts
+        runs = decompress(counts) if isinstance(counts, str) else np.array(counts, np.uint32)
+        mask = mask_from_picture(Rle(source.image_hw, runs).decode())
+    if mask is None:
+        raise ImageError("no pixel of it is set; expected at least one on the object.")
+    return mask
 
 
 def _cleaning(parameters: Parameters, duplicate_thresh: float | None = None) -> CleaningSettings:

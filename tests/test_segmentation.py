@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
+from infer_segment_anything_2.errors import PromptError
 from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.prompts import ObjectPrompt, PromptMask
 from infer_segment_anything_2.sam2_engine.automatic_masks import FilterCounts
 from infer_segment_anything_2.sam2_engine.mask_cleaning import find_regions
+from infer_segment_anything_2.sam2_engine.mask_set import Rle
+from infer_segment_anything_2.sam2_engine.prompt_prediction import PredictionSettings
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
 HEIGHT, WIDTH = 120, 160
@@ -60,13 +67,16 @@ def region_areas(segmentation: Segmentation, *, of_ones: bool) -> list[list[int]
 
 class TestCleaning:
     def test_leaves_no_small_region_in_automatic_mode(self, segmenter: Segmenter) -> None:
-        before = run(segmenter)
-        after = run(segmenter, min_mask_region_area=60)
+        rough = {"iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1}
+        before = run(segmenter, **rough)
+        after = run(segmenter, **rough, min_mask_region_area=60)
         assert any(
-            len(areas) > 1 and min(areas) < 60 for areas in region_areas(before, of_ones=True)
+            len(areas) > 1 and min(areas) < 60
+            for of_ones in (True, False)
+            for areas in region_areas(before, of_ones=of_ones)
         )
         assert all(
-            len(areas) == 1 or min(areas) >= 60
+            len(areas) <= 1 or min(areas) >= 60
             for of_ones in (True, False)
             for areas in region_areas(after, of_ones=of_ones)
         )
@@ -108,6 +118,133 @@ class TestCleaning:
         assert areas
         assert min(areas) >= 200
         assert max(areas) <= 2000
+
+
+class TestObjects:
+    ENTRIES: ClassVar = [
+        {"box": [16, 16, 54, 54], "category": "coin"},
+        {"points": [[110, 40], [112, 55], [80, 60]], "labels": [1, 1, 0]},
+    ]
+
+    def test_come_on_top_of_the_simple_prompts(self, segmenter: Segmenter) -> None:
+        together = run(
+            segmenter, input_box="[[42, 72, 78, 108]]", input_objects=json.dumps(self.ENTRIES)
+        )
+        assert len(together.ranked[0]) == 3
+        assert together.categories(together.ranked[0]) == ["object", "coin", "object"]
+        simple = run(segmenter, input_box="[[42, 72, 78, 108]]")
+        assert together.ranked[0].rles[0] == simple.ranked[0].rles[0]
+        pointed = run(
+            segmenter, input_point="[[110, 40], [112, 55], [80, 60]]", input_point_label="[1, 1, 0]"
+        )
+        assert together.ranked[0].rles[2] == pointed.ranked[0].rles[0]
+
+    def test_outside_of_the_picture_are_refused_by_name(self, segmenter: Segmenter) -> None:
+        with pytest.raises(PromptError, match=r"^Object 2 of input_objects: Point \[999, 5\]"):
+            run(segmenter, input_objects='[{"points": [3, 4]}, {"points": [999, 5]}]')
+
+    def test_take_masks_from_files_and_run_lengths(
+        self, segmenter: Segmenter, tmp_path: Path
+    ) -> None:
+        mask = np.hypot(*(np.indices((60, 80)) - np.array([45, 30])[:, None, None])) < 8
+        Image.fromarray(mask.view(np.uint8) * np.uint8(255)).save(tmp_path / "mask.png")
+        entries = [{"mask": str(tmp_path / "mask.png")}, {"mask": Rle.from_mask(mask).to_coco()}]
+        found = run(segmenter, input_objects=json.dumps(entries))
+        masks = found.ranked[0]
+        assert masks.rles[0] == masks.rles[1]
+        # about where the mask is, in the picture's pixels
+        assert masks.to_dense()[0, 90 - RADIUS : 90 + RADIUS, 60 - RADIUS : 60 + RADIUS].any()
+        prompt = json.loads(json.dumps(found.to_dict()))["masks"][0]["prompt"]
+        assert prompt["mask"] == Rle.from_mask(mask).to_coco()
+
+    @pytest.mark.parametrize(
+        ("mask", "message"),
+        [
+            ("nowhere.png", "Object 1 .* unusable mask: .*nowhere.png"),
+            ({"size": [4, 5], "counts": "22"}, "Object 1 .* unusable mask: Run lengths must"),
+            ({"size": [4, 5], "counts": [20]}, "Object 1 .* no pixel of it is set"),
+        ],
+    )
+    def test_with_unusable_masks_are_refused(
+        self, segmenter: Segmenter, mask: object, message: str
+    ) -> None:
+        with pytest.raises(PromptError, match=message):
+            run(segmenter, input_objects=json.dumps([{"mask": mask}]))
+
+
+class TestMaskInput:
+    MASK = np.hypot(*(np.indices((60, 80)) - np.array([20, 55])[:, None, None])) < 9
+
+    def segment(self, segmenter: Segmenter, mask: object, **texts: str) -> Segmentation:
+        return segmenter.segment(PICTURE, Parameters.from_strings({**QUICK, **texts}), mask=mask)
+
+    def test_is_an_object_of_its_own(self, segmenter: Segmenter) -> None:
+        found = self.segment(segmenter, self.MASK.view(np.uint8))
+        assert len(found.ranked[0]) == 1
+        assert found.ranked[0].to_dense()[0][np.kron(self.MASK, np.ones((2, 2), bool))].any()
+        assert found.notes == ()
+
+    def test_belongs_to_the_only_object(self, segmenter: Segmenter) -> None:
+        found = self.segment(segmenter, self.MASK.view(np.uint8), input_point="[110, 40]")
+        assert found.objects is not None
+        assert [prompt.mask for prompt in found.objects] == [PromptMask(self.MASK)]
+
+    def test_is_one_more_beside_several_objects(self, segmenter: Segmenter) -> None:
+        boxes = "[[16, 16, 54, 54], [42, 72, 78, 108]]"
+        found = self.segment(segmenter, self.MASK.view(np.uint8), input_box=boxes)
+        assert len(found.ranked[0]) == 3
+
+    def test_of_other_proportions_is_stretched_and_told_of(self, segmenter: Segmenter) -> None:
+        found = self.segment(segmenter, np.ones((10, 10), np.uint8))
+        assert any("stretched" in note for note in found.notes)
+
+    def test_that_is_black_is_refused(self, segmenter: Segmenter) -> None:
+        with pytest.raises(PromptError, match="The mask input must be bright somewhere"):
+            self.segment(segmenter, np.zeros((10, 10), np.uint8))
+
+
+class TestRefine:
+    FIRST = "[[62, 95]]"
+    BOTH = "[[62, 95], [90, 60]]"
+
+    def both(self, segmenter: Segmenter, **parameters: object) -> Segmentation:
+        return run(segmenter, input_point=self.BOTH, input_point_label="[1, 0]", **parameters)
+
+    def test_starts_a_further_point_from_the_last_mask(self) -> None:
+        segmenter = Segmenter()
+        run(segmenter, input_point=self.FIRST, multimask_output=True, refine=True)
+        refined = self.both(segmenter, multimask_output=True, refine=True)
+        engine = segmenter.load(Parameters.from_strings(QUICK))
+        image = engine.embed(PICTURE)
+        first = engine.predict(
+            image,
+            [ObjectPrompt(((62, 95),), (1,))],
+            PredictionSettings(multimask_output=True),
+        )
+        expected = engine.predict(
+            image,
+            [ObjectPrompt(((62, 95), (90, 60)), (1, 0))],
+            start_logits=list(first.low_res_logits_nhw),
+        )
+        assert refined.ranked[0].rles == expected.ranked[0].rles
+        assert len(refined.ranked[1]) == 0  # one mask, as in Meta's protocol
+
+    def test_gives_the_same_answer_to_the_same_question(self) -> None:
+        segmenter = Segmenter()
+        run(segmenter, input_point=self.FIRST, refine=True)
+        once = self.both(segmenter, refine=True)
+        assert self.both(segmenter, refine=True).ranked[0].rles == once.ranked[0].rles
+
+    def test_starts_anew_on_another_picture_and_when_it_is_off(self) -> None:
+        segmenter = Segmenter()
+        plain = self.both(Segmenter()).ranked[0].rles
+        run(segmenter, input_point=self.FIRST, refine=True)
+        assert self.both(segmenter).ranked[0].rles == plain
+        assert self.both(segmenter, refine=True).ranked[0].rles == plain
+        other = np.ascontiguousarray(PICTURE[::-1])
+        first = Parameters.from_strings({**QUICK, "input_point": self.FIRST, "refine": "True"})
+        segmenter.segment(other, first)
+        assert self.both(segmenter, refine=True).ranked[0].rles == plain
 
 
 class TestDuplicates:
