@@ -10,8 +10,10 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm import tqdm
 
 from infer_segment_anything_2.command_line_flags import make_parser
@@ -25,9 +27,10 @@ from infer_segment_anything_2.errors import (
     PromptError,
     SegmentAnythingError,
 )
+from infer_segment_anything_2.object_entries import MaskSource, objects_from_entries
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.picture_files import PictureFile, find_pictures, read_picture
-from infer_segment_anything_2.prompts import objects_from_text
+from infer_segment_anything_2.prompts import PromptMask, objects_from_text
 from infer_segment_anything_2.result_folder import ExportOptions, ResultFolder
 from infer_segment_anything_2.sam2_engine.checkpoints import (
     CHECKPOINT_NAMES,
@@ -117,7 +120,7 @@ def _segment(options: argparse.Namespace) -> int:
 def _parameters(options: argparse.Namespace) -> Parameters:
     """The parameters of the flags; prompts are read once here, before anything is loaded."""
     given = {row.key: getattr(options, row.key) for row in ROWS}
-    texts = {key: str(value) for key, value in given.items() if value is not None}
+    texts = {key: _from_file(str(value)) for key, value in given.items() if value is not None}
     for keys, short, values in (
         (("input_point", "input_point_label"), "--point", options.point),
         (("input_box",), "--box", options.box),
@@ -135,7 +138,27 @@ def _parameters(options: argparse.Namespace) -> Parameters:
         texts["input_box"] = str(options.box)
     parameters = Parameters.from_strings(texts)
     objects_from_text(parameters.input_point, parameters.input_point_label, parameters.input_box)
+    objects_from_entries(parameters.input_objects, _unread_mask)
     return parameters
+
+
+def _from_file(value: str) -> str:
+    """The value itself, or for "@FILE" what stands in that file."""
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise ParameterError(
+            f"The file of {value!r} cannot be read: {error}; give the path of a text file behind "
+            "the @.",
+            value=value,
+        ) from error
+
+
+def _unread_mask(_: MaskSource) -> PromptMask:
+    """Stands for a mask prompt while the texts are looked through; it is read with the picture."""
+    return PromptMask(np.ones((1, 1), bool))
 
 
 def _segment_all(

@@ -35,6 +35,9 @@ examples:
     {_PROGRAM} segment cat.jpg --box 10,20,200,210 --box 220,20,400,210 \\
         --box 5,300,90,390 --format overlay,coco --out results
 
+  objects with names, each with points, a box or a mask of its own, listed in a file:
+    {_PROGRAM} segment cat.jpg --input-objects @objects.json --format yolo
+
   a folder, more small objects, resumed by the same command when stopped:
     {_PROGRAM} segment photos --points-per-side 64 --crop-n-layers 1 --out results
 
@@ -183,7 +186,7 @@ def _add_row(group: argparse._ArgumentGroup, row: ParameterRow) -> None:
     elif row.kind == "choice":
         facts = f"{', '.join(row.choices)}; {facts}"
     words = argparse.SUPPRESS if row.alias_of else _percent_kept(f"{row.help} ({facts})")
-    metavar = {"int": "N", "float": "X", "choice": "NAME", "text": "TEXT"}[row.kind]
+    metavar = {"int": "N", "float": "X", "choice": "NAME", "text": "TEXT|@FILE"}[row.kind]
     group.add_argument(flag, dest=row.key, metavar=metavar, help=words)
 
 

@@ -92,6 +92,22 @@ class TestSegment:
         assert segment(picture, *long, "--out", out / "long") == 0
         assert (out / "short" / "a.json").read_bytes() == (out / "long" / "a.json").read_bytes()
 
+    def test_objects_are_listed_in_a_file(self, photos: Path, out: Path) -> None:
+        (photos / "mask.png").write_bytes((photos / "c.png").read_bytes())
+        entries = [
+            {"box": [8, 12, 32, 36], "category": "disc"},
+            {"points": [[20, 24], [50, 40]], "labels": [1, 0]},
+            {"mask": str(photos / "mask.png"), "category": "shadow"},
+        ]
+        listed = photos / "objects.json"
+        listed.write_text(json.dumps(entries))
+        flags = ("--input-objects", f"@{listed}", "--format", "coco,yolo", "--out", out)
+        assert segment(photos / "a.png", *flags) == 0
+        dataset = json.loads((out / "a.json").read_text())
+        names = [category["name"] for category in dataset["categories"]]
+        assert names == ["disc", "object", "shadow"]
+        assert {mask["category_id"] for mask in dataset["annotations"]} <= {1, 2, 3}
+
     def test_segments_everything_when_nothing_is_prompted(
         self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -260,6 +276,10 @@ class TestExitCodes:
                 id="range",
             ),
             pytest.param(("--input-box", "[1, 2]"), "input_box must hold boxes", id="text"),
+            pytest.param(
+                ("--input-objects", '[{"bux": 1}]'), "Object 1 of input_objects", id="objects"
+            ),
+            pytest.param(("--input-objects", "@nowhere"), "The file of '@nowhere'", id="at-file"),
             pytest.param(("--input-point-label", "[1]"), "1 labels for 0 points", id="labels"),
             pytest.param(
                 (*POINT, "--input-point", "[1, 2]"), "two forms of one prompt", id="both-forms"
@@ -325,7 +345,7 @@ class TestHelp:
     def test_examples_are_calls_that_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--help"]) == 0
         calls = calls_in(capsys.readouterr().out)
-        assert len(calls) == 7
+        assert len(calls) == 8
         for call in calls:
             assert_parses(call, capsys)
 
@@ -345,7 +365,7 @@ class TestHelp:
 class TestDocumentation:
     def test_its_calls_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
         calls = calls_in((REPOSITORY / "docs" / "command_line.md").read_text())
-        assert len(calls) == 7
+        assert len(calls) == 8
         for call in calls:
             assert_parses(call, capsys)
 
@@ -364,6 +384,8 @@ def calls_in(words: str) -> list[list[str]]:
 
 def assert_parses(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Runs a call up to where the parser is through, by a value that is refused only then."""
+    call = [word for word in call if not word.startswith("@")]  # files that are not there
+    call = [word for word in call if word != "--input-objects"]
     if call[0] == "segment":
         assert main([*call, "--points-per-side", "none-such"]) == 2
         assert "points_per_side must be" in capsys.readouterr().err
