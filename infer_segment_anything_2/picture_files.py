@@ -23,6 +23,9 @@ PICTURE_ENDINGS = frozenset(
     {".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 
+_MOST_PIXELS = 500_000_000
+# What Pillow raises for damaged files of one format or another.
+_READING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError)
 # Pillow's modes whose array is a picture as it stands; the others become RGB first.
 _PLAIN_MODES = frozenset({"1", "L", "LA", "RGB", "RGBA", "I", "F"})
 
@@ -133,21 +136,38 @@ def read_picture(path: Path) -> npt.NDArray[Any]:
         ImageError: It is no picture, damaged, or cannot be read.
     """
     try:
-        with _pictures_of_any_size(), Image.open(path) as opened:
+        with _large_pictures(), Image.open(path) as opened:
             picture = ImageOps.exif_transpose(opened)
             is_plain = picture.mode in _PLAIN_MODES or picture.mode.startswith("I;16")
             return np.asarray(picture if is_plain else picture.convert("RGB"))
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is no picture that can be read; convert it to PNG.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(f"The picture {path} cannot be read: {error}.") from error
+        raise ImageError(
+            f"{path} is no picture that can be read, expected one such as PNG, JPEG or TIFF; "
+            "convert it to PNG."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"The picture {path} says that it has more pixels than the {_MOST_PIXELS // 10**6} "
+            "million that are expected at most; cut it into parts, or save it again if it is "
+            "damaged."
+        ) from error
+    except _READING_ERRORS as error:
+        # An OSError's own text would name the path again.
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(
+            f"The picture {path} cannot be read, expected a whole picture file, got: {reason}. "
+            "Correct the path, or copy or save it again."
+        ) from error
 
 
 @contextmanager
-def _pictures_of_any_size() -> Iterator[None]:
-    """Lifts Pillow's limit, which guards servers against strangers' files, not users' own."""
+def _large_pictures() -> Iterator[None]:
+    """Raises Pillow's limit, which guards servers against strangers' files, not users' own.
+
+    Some limit stays: a damaged file that claims to be huge would take all memory, and minutes.
+    """
     limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
+    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2  # Pillow warns above it, and refuses at its double
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd tags and the like do not make it unreadable
