@@ -7,15 +7,19 @@ but how to make them, so that a failure's report can be typed again.
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
+from PIL import Image
 
 from infer_segment_anything_2.errors import (
     CheckpointError,
@@ -24,8 +28,10 @@ from infer_segment_anything_2.errors import (
     PromptError,
     SegmentAnythingError,
 )
+from infer_segment_anything_2.object_entries import objects_from_entries
 from infer_segment_anything_2.painting import paint_labels, paint_overlay
 from infer_segment_anything_2.parameters import ROWS, Parameters, check_names, stringify
+from infer_segment_anything_2.picture_files import read_picture
 from infer_segment_anything_2.prompts import (
     DrawnBox,
     DrawnPoint,
@@ -36,17 +42,33 @@ from infer_segment_anything_2.prompts import (
 )
 from infer_segment_anything_2.records import records
 from infer_segment_anything_2.sam2_engine.checkpoints import find_weights
+from infer_segment_anything_2.sam2_engine.mask_prompts import (
+    MaskSupport,
+    mask_from_picture,
+    mask_logits,
+    with_support,
+)
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.preprocessing import network_input, to_rgb8
 from infer_segment_anything_2.sam2_engine.rle import bounding_box_xyxy_px
-from infer_segment_anything_2.segmentation import Segmentation, Segmenter
+from infer_segment_anything_2.segmentation import Segmentation, Segmenter, _read_mask
 
 __all__ = ["AREAS", "VALID", "Area", "told_well"]
 
 VALID = "valid"
 
 # One of these in each message: what is expected, or what to do.
-_ADVICE = (" must ", "expected", "give ", "did you mean", "known are", "set only", "Run: ", "Save ")
+_ADVICE = (
+    " must ",
+    " may ",
+    "expected",
+    "give ",
+    "did you mean",
+    "known are",
+    "set only",
+    "Run: ",
+    "Save ",
+)
 _LONGEST_MESSAGE = 2000
 
 
@@ -268,7 +290,8 @@ def assert_fitted(objects: list[ObjectPrompt], image_hw: tuple[int, int]) -> Non
     """Every object points at something in the picture."""
     height, width = image_hw
     for prompt in objects:
-        assert prompt.points_xy_px or prompt.box_xyxy_px
+        assert prompt.points_xy_px or prompt.box_xyxy_px or prompt.mask
+        assert prompt.mask is None or prompt.mask.mask_hw.any()
         assert len(prompt.labels) == len(prompt.points_xy_px)
         assert set(prompt.labels) <= {0, 1}
         for x, y in prompt.points_xy_px:
@@ -278,6 +301,76 @@ def assert_fitted(objects: list[ObjectPrompt], image_hw: tuple[int, int]) -> Non
             x1, y1, x2, y2 = prompt.box_xyxy_px
             assert 0 <= x1 < x2 <= width
             assert 0 <= y1 < y2 <= height
+
+
+_RUNS = st.one_of(
+    st.text("0123456789:;<=>?@ABCNOPQabcmnopq", max_size=12),
+    st.lists(st.integers(-1, 40), max_size=6),
+    st.just("52203"),
+    _JSON,
+)
+_ENTRY = st.one_of(
+    _JSON,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "box": st.lists(st.integers(0, 60), min_size=4, max_size=4) | _JSON,
+            "points": st.lists(st.lists(_COORDINATE, min_size=2, max_size=2), max_size=3) | _JSON,
+            "labels": st.lists(st.sampled_from([0, 1, True, 1.0, 2]), max_size=3) | _JSON,
+            "mask": st.one_of(
+                st.fixed_dictionaries(
+                    {"size": st.just([3, 4]) | st.lists(st.integers(-1, 5), max_size=3)},
+                    optional={"counts": _RUNS},
+                ),
+                st.sampled_from(["", ".", "~", "~nobody/mask.png", "no/such.png", "a" * 300, "\0"]),
+                _JSON,
+            ),
+            "category": st.text(max_size=4) | _JSON,
+            "bux": _JSON,
+        },
+    ),
+)
+_POINT = st.lists(st.integers(0, 40), min_size=2, max_size=2)
+_GOOD_ENTRY: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.fixed_dictionaries({"points": st.lists(_POINT, min_size=1, max_size=3)}),
+    st.fixed_dictionaries({"points": _POINT, "labels": st.sampled_from([0, 1, [1]])}),
+    st.fixed_dictionaries({"mask": st.just({"size": [3, 4], "counts": [2, 3, 7]})}),
+    st.fixed_dictionaries(
+        {"box": st.tuples(*[st.integers(0, 20)] * 2, *[st.integers(21, 40)] * 2).map(list)},
+        optional={"points": _POINT, "category": st.text(max_size=3)},
+    ),
+)
+_GOOD_ENTRIES = st.lists(_GOOD_ENTRY, min_size=1, max_size=3)
+_ENTRIES_TEXT: st.SearchStrategy[str] = st.one_of(
+    _GOOD_ENTRIES.map(json.dumps),
+    _GOOD_ENTRIES.map(str),
+    _damaged(_GOOD_ENTRIES.map(json.dumps)),
+    st.lists(_ENTRY, max_size=3).map(json.dumps),
+    st.lists(_ENTRY, max_size=3).map(str),
+    _ENTRY.map(str),
+    _ANY_TEXT,
+    _LIST_TEXT,
+    st.sampled_from(["[0x" + "f" * 9000 + "]", "[" * 10**5, "[{" * 10**4, "9" * 10**5, "1e999"]),
+)
+
+
+@dataclass(frozen=True)
+class EntriesCase:
+    """Text of `input_objects`, for a picture of a size."""
+
+    text: str
+    image_hw: tuple[int, int]
+
+
+def judge_entries(case: EntriesCase) -> str:
+    """Any text as a list of objects."""
+    try:
+        asked = objects_from_entries(case.text, _read_mask)
+        objects, _ = fit_to_image(asked, case.image_hw)
+    except PromptError as error:
+        return told_well(error)
+    assert_fitted(objects, case.image_hw)
+    return VALID
 
 
 _CATEGORY = st.one_of(
@@ -518,6 +611,89 @@ def _assert_order_is_kept(colours_hwc: npt.NDArray[Any], rgb_hwc: npt.NDArray[np
         assert np.all(levels[~is_number] <= darkest)
 
 
+def judge_mask_picture(case: object) -> str:
+    """Any array, or anything else, as a mask that prompts."""
+    picture = case.make() if isinstance(case, PictureCase) else case
+    before = _content(picture)
+    try:
+        mask = mask_from_picture(picture)
+    except ImageError as error:
+        assert _content(picture) == before
+        return told_well(error)
+    assert _content(picture) == before
+    if mask is None:
+        return "nothing set"
+    assert isinstance(picture, np.ndarray)
+    assert mask.mask_hw.shape == picture.shape[:2]
+    assert mask.mask_hw.dtype == bool
+    assert mask.mask_hw.any()
+    image_hw = (70, 110)
+    prompt = with_support(ObjectPrompt(mask=mask), image_hw, MaskSupport())
+    assert_fitted([prompt], image_hw)
+    (point,) = prompt.clicks_xy_px
+    x, y = (
+        int(place * side / whole)
+        for place, side, whole in zip(point, mask.mask_hw.shape[::-1], image_hw[::-1], strict=True)
+    )
+    assert mask.mask_hw[y, x]
+    logits_hw = mask_logits(mask.mask_hw, (32, 32), 10.0)
+    assert logits_hw.abs().max() <= 10
+    return VALID
+
+
+@dataclass(frozen=True)
+class FileCase:
+    """A picture file of a kind, damaged: cut off at a part of it, some bytes replaced."""
+
+    kind: str
+    kept: float
+    replaced: list[tuple[float, int]]
+    mode: str = "RGB"
+
+    def make(self) -> bytes:
+        """The content."""
+        levels = np.random.default_rng(0).integers(0, 256, (9, 13, 4), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(levels).convert(self.mode).save(buffer, self.kind)
+        content = bytearray(buffer.getvalue())
+        for place, value in self.replaced:
+            content[min(int(place * len(content)), len(content) - 1)] = value
+        return bytes(content[: round(self.kept * len(content))])
+
+
+_FILES = st.one_of(
+    st.binary(max_size=60),
+    st.builds(
+        FileCase,
+        st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000"]),
+        st.just(1.0) | st.floats(0, 1, allow_subnormal=False),
+        st.lists(
+            st.tuples(
+                st.floats(0, 1, allow_subnormal=False) | st.floats(0, 0.1, allow_subnormal=False),
+                st.integers(0, 255),
+            ),
+            max_size=6,
+        ),
+        st.sampled_from(["RGB", "L"]),
+    ),
+)
+
+
+def judge_file(case: object) -> str:
+    """Any content of a picture file."""
+    content = case.make() if isinstance(case, FileCase) else case
+    assert isinstance(content, bytes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        path.write_bytes(content)
+        try:
+            picture = read_picture(path)
+        except ImageError as error:
+            return told_well(error)
+    # Huge sizes in a damaged head are what the file says; not worth the time here.
+    return VALID if picture.size > 10**6 else judge_picture(picture)
+
+
 # --- masks ----------------------------------------------------------------------------------------
 
 
@@ -630,6 +806,9 @@ _PROMPT_TEXTS: st.SearchStrategy[dict[str, str]] = st.one_of(
     st.fixed_dictionaries({"input_point": st.lists(_WHOLE_POINT, max_size=4).map(str)}),
     st.fixed_dictionaries({"input_box": st.lists(_WHOLE_BOX, max_size=3).map(str)}),
     st.fixed_dictionaries(
+        {"input_objects": _GOOD_ENTRIES.map(json.dumps), "refine": st.sampled_from(["0", "1"])}
+    ),
+    st.fixed_dictionaries(
         {
             "input_point": _prompt_text(_rows_text(2)),
             "input_point_label": st.one_of(st.just(""), _LABELS_TEXT),
@@ -723,7 +902,7 @@ AREAS = (
         "parameters as any text",
         st.dictionaries(st.sampled_from(_KEYS), _PARAMETER_TEXT, min_size=1, max_size=3),
         judge_parameters,
-        6000,
+        4500,
     ),
     Area(
         "parameters as any value",
@@ -734,9 +913,9 @@ AREAS = (
             max_size=2,
         ),
         judge_values,
-        2500,
+        1500,
     ),
-    Area("model_path as any text", st.one_of(_ANY_TEXT, _JSON.map(str)), judge_weights_path, 500),
+    Area("model_path as any text", st.one_of(_ANY_TEXT, _JSON.map(str)), judge_weights_path, 300),
     Area(
         "prompts as any text",
         st.builds(
@@ -747,15 +926,21 @@ AREAS = (
             _IMAGE_HW,
         ),
         judge_prompt,
-        6000,
+        4500,
+    ),
+    Area(
+        "objects as any text",
+        st.builds(EntriesCase, _ENTRIES_TEXT, _IMAGE_HW),
+        judge_entries,
+        3500,
     ),
     Area(
         "prompts as drawn",
         st.builds(DrawingCase, _DRAWN_POINTS, _DRAWN_BOXES, _IMAGE_HW),
         judge_drawing,
-        2500,
+        1500,
     ),
-    Area("graphics items of every kind", _GRAPHICS, judge_graphics, 1000),
+    Area("graphics items of every kind", _GRAPHICS, judge_graphics, 700),
     Area(
         "pictures of any kind",
         st.one_of(
@@ -767,8 +952,19 @@ AREAS = (
             _NO_PICTURES,
         ),
         judge_picture,
-        3500,
+        2500,
     ),
+    Area(
+        "pictures as masks",
+        st.one_of(
+            _pictures(_USUAL_DTYPES, _PICTURE_SHAPES),
+            _pictures(_DTYPES, _SHAPES),
+            _NO_PICTURES,
+        ),
+        judge_mask_picture,
+        800,
+    ),
+    Area("picture files of any content", _FILES, judge_file, 800),
     Area(
         "masks to records and back",
         st.builds(
@@ -778,7 +974,7 @@ AREAS = (
             st.integers(0, 2**32 - 1),
         ),
         judge_masks,
-        2000,
+        1200,
     ),
     Area("whole segmentations", _whole_cases(), judge_whole, 400),
 )
