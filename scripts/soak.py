@@ -20,16 +20,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAME = "infer_segment_anything_2"
 
-# A home of its own before Ikomia is imported: it writes a log there.
-_HOME = tempfile.TemporaryDirectory(prefix="sam2_soak_")
-os.environ.update(HOME=_HOME.name, IKOMIA_AUTO_COMPLETION="0")
 sys.path.insert(0, str(REPOSITORY))
-
-import numpy as np  # noqa: E402
-import numpy.typing as npt  # noqa: E402
 
 RUNS = 200
 # Growth over the second half of the runs that is still called flat.
@@ -58,17 +55,25 @@ _SIZES_HW = ((96, 128), (240, 320), (128, 96), (600, 800), (480, 480))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs, tells every few runs, and returns 0 when memory was flat and given back."""
+    """Reads the arguments and runs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=RUNS, help="how many (default: %(default)s)")
     runs: int = parser.parse_args(arguments).runs
+    # Ikomia, imported later, writes a log into its home.
+    with tempfile.TemporaryDirectory(prefix="sam2_soak_") as home:
+        os.environ.update(HOME=home, IKOMIA_AUTO_COMPLETION="0")
+        return soak(runs)
+
+
+def soak(runs: int) -> int:
+    """Runs, tells every few runs, and returns 0 when memory was flat and given back."""
     print(f"{'run':>5} {'s':>7} {'MB now':>8} {'MB most':>8}")
     began = time.monotonic()
-    soak = Soak()
+    task = Soak()
     logging.getLogger("ikomia").setLevel(logging.WARNING)  # not a line for every run
     memory_mb = []
     for index in range(runs):
-        soak.run(index)
+        task.run(index)
         memory_mb.append(resident_mb())
         if index % _TELL_EVERY == _TELL_EVERY - 1 or index == runs - 1:
             now_mb, most_mb = memory_mb[-1], max(memory_mb)
@@ -76,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{index + 1:>5} {elapsed_s:>7.1f} {now_mb:>8.1f} {most_mb:>8.1f}", flush=True)
     is_flat, told = verdict(memory_mb)
     print(told)
-    left = soak.end()
+    left = task.end()
     print("The model was given back with the last task." if not left else f"Still alive: {left}")
     return 0 if is_flat and not left else 1
 
