@@ -19,7 +19,7 @@ from training.network import Decoded, Embedding, decode, embed, normalise
 _AREA_FLOOR = 48.0
 _MEAN_SHARE = 0.05
 _KEEP_MASK_PROMPT = 0.75
-_CORRECTION_WEIGHT = 0.3
+_CORRECTION_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
