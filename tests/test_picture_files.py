@@ -163,6 +163,17 @@ class TestReadPicture:
         with pytest.raises(ImageError, match="cannot be read"):
             read_picture(tmp_path / "a.png")
 
+    @pytest.mark.parametrize(
+        "side", [b"\x00\x00\x00\x01", b"\xff\xff\xff\x7f"], ids=["wide", "wider"]
+    )
+    def test_refuses_a_damaged_heads_huge_size(self, side: bytes, tmp_path: Path) -> None:
+        Image.new("RGB", (9, 9)).save(tmp_path / "a.bmp")
+        content = bytearray((tmp_path / "a.bmp").read_bytes())
+        content[18:22] = side  # the width
+        (tmp_path / "a.bmp").write_bytes(content)
+        with pytest.raises(ImageError, match=r"a\.bmp (says that it has more|cannot be read)"):
+            read_picture(tmp_path / "a.bmp")
+
     def test_reads_large_pictures_and_leaves_pillows_limit_as_it_was(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
