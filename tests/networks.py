@@ -15,7 +15,6 @@ from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.utils.amg import rle_to_mask
-from torch import Tensor
 
 from infer_segment_anything_2.sam2_engine.automatic_masks import (
     GenerationResult,
@@ -23,11 +22,11 @@ from infer_segment_anything_2.sam2_engine.automatic_masks import (
     OnProgress,
     generate,
 )
-from infer_segment_anything_2.sam2_engine.checkpoints import get_checkpoint
 from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
 from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
-from infer_segment_anything_2.sam2_engine.model_loading import build_network, load_model
+from infer_segment_anything_2.sam2_engine.model_loading import load_model
+from tests.blobs import make_blob_network
 
 Image = npt.NDArray[np.uint8]
 
@@ -39,26 +38,9 @@ def nano_network() -> SAM2Base:
 
 
 @cache
-def blob_network(name: str = "sam2.1_hiera_tiny", seed: int = 0) -> SAM2Base:
-    """A network of an official shape with random weights: masks of noise, 1024 pixels."""
-    network = build_network(get_checkpoint(name))
-    random = torch.Generator().manual_seed(seed)
-    for tensor_name, tensor in sorted(network.state_dict().items()):
-        _fill(tensor_name, tensor, random)
-    return network
-
-
-def _fill(name: str, tensor: Tensor, random: torch.Generator) -> None:
-    """Random numbers that keep activations near 1."""
-    is_norm = "norm" in name or name.endswith("output_upscaling.1.weight")
-    if name.endswith("bias"):
-        tensor.normal_(0, 0.02, generator=random)
-    elif is_norm and tensor.ndim == 1:
-        tensor.fill_(1)
-    elif tensor.ndim < 2 or "embed" in name or "token" in name or "positional" in name:
-        tensor.normal_(0, 1, generator=random)
-    else:
-        tensor.normal_(0, 1 / math.sqrt(tensor[0].numel()), generator=random)
+def blob_network(name: str = "sam2.1_hiera_tiny") -> SAM2Base:
+    """A network of an official shape without trained weights, which draws blobs: see `blobs`."""
+    return make_blob_network(name)
 
 
 def meta_predictor(network: SAM2Base, **options: Any) -> SAM2ImagePredictor:
