@@ -43,6 +43,7 @@ __all__ = [
 
 NAME = "infer_segment_anything_2"
 MASK_INPUT = 2
+_LABEL_TYPES = frozenset({core.IODataType.IMAGE_LABEL, core.IODataType.VIDEO_LABEL})
 RANKS = (1, 2, 3)
 LABEL_OUTPUT = 4
 RECORDS_OUTPUT = 5
@@ -179,7 +180,15 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
 
     def _mask_prompt(self) -> npt.NDArray[np.generic] | None:
         mask_input = self.get_input(MASK_INPUT)
-        return mask_input.get_image() if mask_input.is_data_available() else None
+        if not mask_input.is_data_available():
+            return None
+        if mask_input.data_type in _LABEL_TYPES:
+            # The host connects any segmentation task to it, besides the instances' boxes to input
+            # 1: all its classes in one picture, the background perhaps among them.
+            logger.info("Input %d holds labels, which prompt nothing; give a mask.", MASK_INPUT)
+            return None
+        picture: npt.NDArray[np.generic] = mask_input.get_image()
+        return picture
 
     def _segment(self) -> None:
         points, boxes = drawn_prompts(self.get_input(1))

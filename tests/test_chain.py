@@ -25,11 +25,12 @@ pytestmark = pytest.mark.ikomia
 FACE, ROCKET = "face", "rocket"
 COLOURS = {FACE: [200, 30, 60], ROCKET: [30, 200, 40]}
 DETECTOR_NAME = "test_detector"
+SEGMENTER_NAME = "test_segmenter"
 FILTER_NAME = "ik_instance_segmentation_filter"
 BRIGHT = 200
 
 
-class DetectorParam(core.CWorkflowTaskParam):
+class NoParam(core.CWorkflowTaskParam):
     """No parameters: the host still wants an object."""
 
     def get_values(self) -> dict[str, str]:
@@ -42,9 +43,9 @@ class DetectorParam(core.CWorkflowTaskParam):
 class Detector(dataprocess.CObjectDetectionTask):
     """Finds a rocket and a face where they always are, or, in a dark picture, what is bright."""
 
-    def __init__(self, param: DetectorParam | None = None) -> None:
+    def __init__(self, param: NoParam | None = None) -> None:
         super().__init__(DETECTOR_NAME)
-        self.set_param_object(param or DetectorParam())
+        self.set_param_object(param or NoParam())
 
     def get_progress_steps(self) -> int:
         return 1
@@ -68,27 +69,52 @@ class Detector(dataprocess.CObjectDetectionTask):
         return [(0, (*corner, float(np.ptp(columns) + 1), float(np.ptp(rows) + 1)))]
 
 
-class DetectorFactory(dataprocess.CTaskFactory):
-    def __init__(self) -> None:
+class Segmenter(dataprocess.CInstanceSegmentationTask):  # any other than ours
+    """Finds two squares, wherever they are not."""
+
+    def __init__(self, param: NoParam | None = None) -> None:
+        super().__init__(SEGMENTER_NAME)
+        self.set_param_object(param or NoParam())
+
+    def get_progress_steps(self) -> int:
+        return 1
+
+    def run(self) -> None:
+        self.begin_task_run()
+        self.get_output(1).clear_data()
+        self.set_names(list(COLOURS))
+        self.set_colors(list(COLOURS.values()))
+        height, width = self.get_input(0).get_image().shape[:2]
+        for index, left in enumerate((20, 70)):
+            mask_hw = np.zeros((height, width), np.uint8)
+            mask_hw[30:60, left : left + 30] = 255
+            self.add_object(index, 0, index, 0.9, float(left), 30.0, 30.0, 30.0, mask_hw)
+        self.end_task_run()
+
+
+class Factory(dataprocess.CTaskFactory):
+    def __init__(self, name: str, task: type[Detector | Segmenter]) -> None:
         super().__init__()
-        self.info.name = DETECTOR_NAME
+        self.info.name = name
+        self._task = task
 
-    def create(self, param: DetectorParam | None = None) -> Detector:
-        return Detector(param)
+    def create(self, param: NoParam | None = None) -> Any:
+        return self._task(param)
 
 
-class DetectorParamFactory(dataprocess.CTaskParamFactory):
-    def __init__(self) -> None:
+class ParamFactory(dataprocess.CTaskParamFactory):
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self.name = DETECTOR_NAME
+        self.name = name
 
-    def create(self) -> DetectorParam:
-        return DetectorParam()
+    def create(self) -> NoParam:
+        return NoParam()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def detector_is_known(ikomia_home: Path) -> None:
-    ik_registry.register_task(DetectorFactory(), DetectorParamFactory())
+def others_are_known(ikomia_home: Path) -> None:
+    for name, task in ((DETECTOR_NAME, Detector), (SEGMENTER_NAME, Segmenter)):
+        ik_registry.register_task(Factory(name, task), ParamFactory(name))
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +235,14 @@ class TestInstancesBeforeUs:
         boxes = [found.box for found in first.get_output(1).get_objects()]
         prompts = [record["prompt"]["box"] for record in second.get_output(5).data["masks"]]
         assert prompts == [[x, y, x + width, y + height] for x, y, width, height in boxes]
+
+    def test_their_merged_masks_are_not_taken_for_a_mask_prompt(self, photo: np.ndarray) -> None:
+        # The host connects them to our third input: all objects in one picture of labels.
+        workflow, (segments, task) = chain(SEGMENTER_NAME, PLUGIN_NAME)
+        workflow.run_on(array=photo)
+        assert task.get_input(2).is_data_available()
+        found = task.get_output(1).get_objects()
+        assert len(found) == len(segments.get_output(1).get_objects()) == 2
 
 
 class TestFilterBehindUs:
