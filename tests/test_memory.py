@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
 from scripts.soak import verdict
+from tests.conftest import PLUGIN_NAME, REPOSITORY
 
 NewWorkflow = Callable[..., tuple[Any, Any]]
 
@@ -23,17 +26,25 @@ def photo() -> np.ndarray:
     return np.ascontiguousarray(data.astronaut()[::4, ::4])
 
 
+@pytest.fixture
+def own(tmp_path: Path) -> dict[str, object]:
+    """Parameters of a model that no other test's task shares: the demo weights in another file."""
+    demo = REPOSITORY / PLUGIN_NAME / "demo_model" / "sam2_demo_nano.pt"
+    weights = torch.load(demo, weights_only=True)
+    torch.save({**weights, "saved for": str(tmp_path)}, tmp_path / "own.pt")
+    return {"model_path": str(tmp_path / "own.pt")}
+
+
 def model_of(task: Any) -> Any:
     return task._segmenter.load(task.get_param_object().values).model
 
 
 class TestModel:
     def test_goes_with_the_last_task_that_uses_it(
-        self, new_workflow: NewWorkflow, photo: np.ndarray
+        self, new_workflow: NewWorkflow, photo: np.ndarray, own: dict[str, object]
     ) -> None:
-        gc.collect()
-        first_workflow, first = new_workflow(input_point=[60, 30])
-        second_workflow, second = new_workflow(input_box=[10, 10, 90, 90])
+        first_workflow, first = new_workflow(**own, input_point=[60, 30])
+        second_workflow, second = new_workflow(**own, input_box=[10, 10, 90, 90])
         first_workflow.run_on(array=photo)
         second_workflow.run_on(array=photo)
         model = weakref.ref(model_of(first))
@@ -47,10 +58,9 @@ class TestModel:
         assert model() is None and weights() is None
 
     def test_goes_when_its_task_is_taken_out_of_the_workflow(
-        self, new_workflow: NewWorkflow, photo: np.ndarray
+        self, new_workflow: NewWorkflow, photo: np.ndarray, own: dict[str, object]
     ) -> None:
-        gc.collect()
-        workflow, task = new_workflow(input_point=[60, 30])
+        workflow, task = new_workflow(**own, input_point=[60, 30])
         workflow.run_on(array=photo)
         model = weakref.ref(model_of(task))
         workflow.remove_task(task)
@@ -60,10 +70,9 @@ class TestModel:
 
     @pytest.mark.parametrize("how", ["stopped", "failed"])
     def test_goes_also_after_a_run_that_came_to_nothing(
-        self, new_workflow: NewWorkflow, photo: np.ndarray, how: str
+        self, new_workflow: NewWorkflow, photo: np.ndarray, own: dict[str, object], how: str
     ) -> None:
-        gc.collect()
-        workflow, task = new_workflow(points_per_side=4)
+        workflow, task = new_workflow(**own, points_per_side=4)
         workflow.init_long_process()
         model = weakref.ref(model_of(task))
         if how == "stopped":

@@ -41,6 +41,9 @@ class Bar:
         self.fill.append(self.made / self.announced)
 
 
+Watch = Callable[[Any], Bar]
+
+
 class FileThatNeverArrives(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
@@ -70,6 +73,20 @@ def slow_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pat
         thread.join()
 
 
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Puts bars on tasks, and takes them off: a task that holds what holds it never goes."""
+    watched: list[Any] = []
+
+    def put(task: Any) -> Bar:
+        watched.append(task)
+        return Bar(task)
+
+    yield put
+    for task in watched:
+        del task.emit_add_sub_progress_steps, task.emit_step_progress
+
+
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     return np.ascontiguousarray(data.astronaut()[::4, ::4])
@@ -89,25 +106,30 @@ class TestBar:
     def test_moves_all_the_way(
         self,
         new_workflow: NewWorkflow,
+        watch: Watch,
         photo: np.ndarray,
         parameters: dict[str, Any],
         fewest_moves: int,
     ) -> None:
         workflow, task = new_workflow(**parameters)
         workflow.init_long_process()
-        bar = Bar(task)
+        bar = watch(task)
         workflow.run_on(array=photo)
         assert bar.made == bar.announced
         assert fewest_moves < bar.made <= fewest_moves + 2  # and the run itself, and the encoder
         assert max(bar.fill) == bar.fill[-1] == 1
 
     def test_moves_between_the_encoder_and_the_prompts(
-        self, new_workflow: NewWorkflow, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+        self,
+        new_workflow: NewWorkflow,
+        watch: Watch,
+        photo: np.ndarray,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         workflow, task = new_workflow(input_point=[60, 30])
         workflow.init_long_process()
         order: list[str] = []
-        bar = Bar(task)
+        bar = watch(task)
         bar.before_step = lambda: order.append("step")
         decoder = task._segmenter.load(task.get_param_object().values)._decoder
 
@@ -126,10 +148,10 @@ class TestBar:
         assert order == ["prepare", "step", "decode", "step", "step"]
 
     def test_tells_of_a_download(
-        self, new_workflow: NewWorkflow, photo: np.ndarray, slow_server: Path
+        self, new_workflow: NewWorkflow, watch: Watch, photo: np.ndarray, slow_server: Path
     ) -> None:
         workflow, task = new_workflow(model_name="sam2.1_hiera_tiny")
-        bar = Bar(task)
+        bar = watch(task)
         made_at_stop: list[int] = []
 
         def stop_at_the_third() -> None:
@@ -152,11 +174,11 @@ class TestStop:
         ],
     )
     def test_is_heard_at_the_next_step(
-        self, new_workflow: NewWorkflow, photo: np.ndarray, parameters: dict[str, Any]
+        self, new_workflow: NewWorkflow, watch: Watch, photo: np.ndarray, parameters: dict[str, Any]
     ) -> None:
         workflow, task = new_workflow(**parameters)
         workflow.init_long_process()
-        bar = Bar(task)
+        bar = watch(task)
         bar.before_step = task.stop
         workflow.run_on(array=photo)  # raises nothing: nobody stopped the workflow itself
         # What one batch of work moves at most, of many: 16 boxes.
@@ -166,10 +188,10 @@ class TestStop:
         assert np.array_equal(task.get_output(0).get_image(), photo)  # the host shows something
 
     def test_in_a_download_leaves_no_weights_and_the_task_usable(
-        self, new_workflow: NewWorkflow, photo: np.ndarray, slow_server: Path
+        self, new_workflow: NewWorkflow, watch: Watch, photo: np.ndarray, slow_server: Path
     ) -> None:
         workflow, task = new_workflow(model_name="sam2.1_hiera_tiny", input_point=[60, 30])
-        bar = Bar(task)
+        bar = watch(task)
         bar.before_step = task.stop
         workflow.run_on(array=photo)
         assert [path.name for path in slow_server.glob("*.pt")] == []
@@ -188,11 +210,11 @@ class TestStop:
         assert task.get_output(1).get_object_count() == 1
 
     def test_of_one_task_does_not_stop_another(
-        self, new_workflow: NewWorkflow, photo: np.ndarray
+        self, new_workflow: NewWorkflow, watch: Watch, photo: np.ndarray
     ) -> None:
         first, stopped = new_workflow(points_per_side=32, **LENIENT)
         second, other = new_workflow(input_point=[60, 30])
-        bar = Bar(stopped)
+        bar = watch(stopped)
 
         def stop_and_run_the_other() -> None:
             stopped.stop()
