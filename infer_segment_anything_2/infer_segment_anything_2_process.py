@@ -29,7 +29,7 @@ from infer_segment_anything_2.outputs import (
 )
 from infer_segment_anything_2.painting import colours_of
 from infer_segment_anything_2.parameters import Parameters, check_names, stringify
-from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint
+from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint, Polygon
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.segmentation import Segmentation, Segmenter
@@ -44,6 +44,7 @@ __all__ = [
 NAME = "infer_segment_anything_2"
 MASK_INPUT = 2
 _LABEL_TYPES = frozenset({core.IODataType.IMAGE_LABEL, core.IODataType.VIDEO_LABEL})
+_FEWEST_CORNERS = 3
 RANKS = (1, 2, 3)
 LABEL_OUTPUT = 4
 RECORDS_OUTPUT = 5
@@ -63,13 +64,13 @@ class InferSegmentAnything2Param(core.CWorkflowTaskParam):
         super().__init__()
         self.values = Parameters()
 
-    def set_values(self, params: Mapping[str, str]) -> None:
-        """Reads the host's map of strings; keeps the old values when anything is wrong.
+    def set_values(self, params: Mapping[str, object]) -> None:
+        """Reads the host's strings, or other values; keeps the old ones when anything is wrong.
 
         Raises:
             ParameterError: A value does not parse or is out of range.
         """
-        self.values = Parameters.from_strings(params, base=self.values)
+        self.values = Parameters.from_strings(stringify(params), base=self.values)
 
     def get_values(self) -> dict[str, str]:
         """Writes the host's map of strings."""
@@ -79,7 +80,8 @@ class InferSegmentAnything2Param(core.CWorkflowTaskParam):
 class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
     """Segments everything, or what is prompted.
 
-    Inputs: 0 the picture, 1 points and rectangles as graphics, 2 a black and white picture of any
+    Inputs: 0 the picture, 1 points, rectangles and polygons (the region of interest of the
+    automatic mode) as graphics, 2 a black and white picture of any
     size that shows about where an object is (optional; a type that no picture source fills).
     Outputs: 0 the picture, 1 to 3 instance masks by rank, 4 the label picture, 5 the records.
     """
@@ -200,6 +202,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             boxes,
             progress,
             mask=self._mask_prompt(),
+            drawn_regions=drawn_regions(self.get_input(1)),
         )
         progress.finish()
         for note in segmentation.notes:
@@ -329,7 +332,7 @@ class InferSegmentAnything2ParamFactory(dataprocess.CTaskParamFactory):
 def drawn_prompts(
     graphics: dataprocess.CGraphicsInput,
 ) -> tuple[list[DrawnPoint], list[DrawnBox]]:
-    """Reads the points and rectangles among graphics; the other items prompt nothing.
+    """Reads the points and rectangles among graphics; the other items prompt no object.
 
     The items' own coordinates count: the bounding rectangle of a point is shifted by its size.
     """
@@ -342,6 +345,15 @@ def drawn_prompts(
             corners = (item.x, item.y, item.x + item.width, item.y + item.height)
             boxes.append(DrawnBox(corners, category, _chosen_colour(item.property.pen_color)))
     return points, boxes
+
+
+def drawn_regions(graphics: dataprocess.CGraphicsInput) -> list[Polygon]:
+    """Reads the polygons among graphics: where everything is searched for."""
+    return [
+        tuple((corner.x, corner.y) for corner in item.points)
+        for item in graphics.get_items()
+        if item.get_type() == core.GraphicsItem.POLYGON and len(item.points) >= _FEWEST_CORNERS
+    ]
 
 
 def _chosen_colour(pen_rgba: Sequence[int]) -> ColourRgb | None:

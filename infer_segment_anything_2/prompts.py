@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ __all__ = [
     "DrawnPoint",
     "ObjectPrompt",
     "PointXy",
+    "Polygon",
     "PromptMask",
     "assemble_objects",
     "fit_to_image",
@@ -33,13 +35,16 @@ __all__ = [
     "objects_from_text",
     "parse_boxes",
     "parse_labels",
+    "parse_point_grids",
     "parse_points",
+    "parse_regions",
     "without_numpy_names",
 ]
 
 PointXy = tuple[float, float]
 BoxXyxy = tuple[float, float, float, float]
 ColourRgb = tuple[int, int, int]
+Polygon = tuple[PointXy, ...]
 
 FOREGROUND_LABEL = 1
 BACKGROUND_LABEL = 0
@@ -70,6 +75,12 @@ _NUMPY_ARRAY = re.compile(r"(?:np\.|numpy\.)?array(?=\()|,\s*dtype=[\w.]+")
 _POINTS_EXAMPLE = "[[500, 375]] or [[500, 375], [610, 420]]"
 _BOXES_EXAMPLE = "[425, 600, 700, 875] or [[425, 600, 700, 875], [20, 30, 90, 80]]"
 _LABELS_EXAMPLE = "[1, 0]"
+_REGIONS_EXAMPLE = "[[120, 80], [900, 80], [500, 640]] or [120, 80, 900, 640]"
+_GRIDS_EXAMPLE = "[[0.5, 0.5], [0.25, 0.75]]"
+
+_POINT_NUMBERS = 2
+_BOX_NUMBERS = 4
+_FEWEST_CORNERS = 3
 
 _Nested = list["float | _Nested"]
 
@@ -233,6 +244,102 @@ def parse_labels(text: str) -> list[int]:
             )
         labels.append(int(item))
     return labels
+
+
+def parse_regions(text: str) -> list[Polygon]:
+    """Reads polygons "[[x, y], [x, y], [x, y]]", boxes "[x1, y1, x2, y2]" and lists of those.
+
+    Returns:
+        One polygon each, in pixels; none for empty text.
+
+    Raises:
+        PromptError: The text is something else.
+    """
+    key, noun = "region_of_interest", "regions"
+    return [
+        _region(item, text)
+        for item in _innermost_lists(text, key=key, noun=noun, example=_REGIONS_EXAMPLE)
+    ]
+
+
+def _region(item: list[list[float]], text: str) -> Polygon:
+    """One polygon of the rows of a region: four numbers, or points."""
+    if len(item) == 1 and len(item[0]) == _BOX_NUMBERS:
+        x1, y1, x2, y2 = _ordered((item[0][0], item[0][1], item[0][2], item[0][3]))
+        return ((x1, y1), (x2, y1), (x2, y2), (x1, y2))
+    if len(item) < _FEWEST_CORNERS or any(len(row) != _POINT_NUMBERS for row in item):
+        raise _unreadable(
+            text,
+            key="region_of_interest",
+            noun="regions",
+            example=_REGIONS_EXAMPLE,
+            why="a polygon is three or more points of 2 numbers, a box is 4 numbers",
+        )
+    return tuple((row[0], row[1]) for row in item)
+
+
+def parse_point_grids(text: str, n_layers: int) -> list[list[PointXy]]:
+    """Reads a list of points from 0 to 1, or one such list per layer.
+
+    Args:
+        text: The parameter's text.
+        n_layers: How many there are, the whole picture and its crop layers.
+
+    Returns:
+        The points of each layer; a single list is that of all layers. Empty text gives none.
+
+    Raises:
+        PromptError: The text is something else, or the number of lists is another.
+    """
+    key, noun = "point_grids", "points"
+    grids = _innermost_lists(text, key=key, noun=noun, example=_GRIDS_EXAMPLE)
+
+    def refusal(why: str) -> PromptError:
+        return _unreadable(text, key=key, noun=noun, example=_GRIDS_EXAMPLE, why=why)
+
+    if any(len(row) != _POINT_NUMBERS for grid in grids for row in grid):
+        raise refusal("each point is 2 numbers")
+    if any(not 0 <= number <= 1 for grid in grids for row in grid for number in row):
+        raise refusal("each number is a part of the picture's width or height, from 0 to 1")
+    if len(grids) not in (0, 1, n_layers):
+        raise refusal(
+            f"there are {len(grids)} lists of points for {n_layers} layers (the picture and "
+            f"{n_layers - 1} of crops); give one list for all, or one each"
+        )
+    layers = [[(row[0], row[1]) for row in grid] for grid in grids]
+    return layers * n_layers if len(layers) == 1 else layers
+
+
+def _innermost_lists(text: str, *, key: str, noun: str, example: str) -> list[list[list[float]]]:
+    """Reads rows of numbers in groups: "[1, 2]", "[[1, 2], [3, 4]]" or a list of the latter.
+
+    A group of one row stands for a row by itself, so that boxes may lie among polygons.
+    """
+
+    def refusal(why: str) -> PromptError:
+        return _unreadable(text, key=key, noun=noun, example=example, why=why)
+
+    nested = _parse_nested(text, key=key, noun=noun, example=example)
+    while len(nested) == 1 and isinstance(nested[0], list):
+        nested = nested[0]
+    if not nested:
+        return []
+    if all(isinstance(item, float) for item in nested):
+        nested = [nested]
+    if all(_is_row(item) and len(item) == _POINT_NUMBERS for item in nested):
+        nested = [nested]
+    groups: list[list[list[float]]] = []
+    for item in nested:
+        rows = [item] if _is_row(item) else item
+        if not isinstance(rows, list) or not rows or not all(map(_is_row, rows)):
+            raise refusal("numbers and lists are mixed, or lists are empty or too deep")
+        groups.append(cast("list[list[float]]", rows))
+    return groups
+
+
+def _is_row(item: object) -> TypeGuard[list[float]]:
+    """Whether it is a list of nothing but numbers, at least one."""
+    return isinstance(item, list) and bool(item) and all(isinstance(n, float) for n in item)
 
 
 def assemble_objects(

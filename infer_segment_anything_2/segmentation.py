@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +21,13 @@ from infer_segment_anything_2.prompts import (
     DrawnBox,
     DrawnPoint,
     ObjectPrompt,
+    Polygon,
     PromptMask,
     fit_to_image,
     objects_from_drawing,
     objects_from_text,
+    parse_point_grids,
+    parse_regions,
 )
 from infer_segment_anything_2.records import categories_of, records
 from infer_segment_anything_2.sam2_engine.automatic_masks import FilterCounts, GridSettings
@@ -42,6 +46,7 @@ from infer_segment_anything_2.sam2_engine.preprocessing import to_rgb8
 from infer_segment_anything_2.sam2_engine.prompt_prediction import PredictionSettings
 from infer_segment_anything_2.sam2_engine.refinement import Answered, starts_for
 from infer_segment_anything_2.sam2_engine.rle import decompress
+from infer_segment_anything_2.sam2_engine.tiles import TileSettings
 
 __all__ = ["Segmentation", "Segmenter"]
 
@@ -50,6 +55,7 @@ OnProgress = Callable[[str, int, int], None]
 done and in all; may raise ``CancelledError``."""
 
 _RANKS = 3
+_SMALLEST_TILE_PX = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +145,7 @@ class Segmenter:
         on_progress: OnProgress | None = None,
         *,
         mask: object = None,
+        drawn_regions: Sequence[Polygon] = (),
     ) -> Segmentation:
         """Segments what is prompted, or everything when nothing is.
 
@@ -150,10 +157,13 @@ class Segmenter:
             on_progress: Called between steps of work.
             mask: A black and white picture of any size that shows about where an object is, or
                 None. It belongs to the only object that is prompted otherwise, or is one by itself.
+            drawn_regions: Where everything is searched for, beside the regions of the parameters;
+                not looked at when something is prompted.
 
         Raises:
             SegmentAnythingError: The picture, a prompt, the weights or the device is unusable.
         """
+        parameters = parameters.with_preset()
         image_rgb_hwc = to_rgb8(image)
         image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
         asked = [
@@ -172,8 +182,9 @@ class Segmenter:
         else:
             result = engine.generate(
                 image_rgb_hwc,
-                _grid_settings(parameters),
+                _grid_settings(parameters, _regions(parameters, drawn_regions, image_hw)),
                 input_size_percent=parameters.input_size_percent,
+                tiles=_tiles(parameters),
                 on_progress=_stage(on_progress, "points"),
             )
             cleaned = clean(
@@ -290,8 +301,45 @@ def _explained(counts: FilterCounts) -> dict[str, Any]:
     }
 
 
-def _grid_settings(parameters: Parameters) -> GridSettings:
+def _regions(
+    parameters: Parameters, drawn: Sequence[Polygon], image_hw: tuple[int, int]
+) -> tuple[Polygon, ...] | None:
+    """The regions of interest, None when there are none.
+
+    Raises:
+        PromptError: One lies wholly outside of the picture, or a number is not finite.
+    """
+    regions = (*parse_regions(parameters.region_of_interest), *drawn)
+    height, width = image_hw
+    for region in regions:
+        xs, ys = zip(*region, strict=True)
+        if not all(map(math.isfinite, (*xs, *ys))):
+            raise PromptError(
+                f"A region of interest must be of finite numbers, got {list(region[:4])}; give the "
+                "corners in pixels of the original picture.",
+                key="region_of_interest",
+            )
+        if max(xs) <= 0 or max(ys) <= 0 or min(xs) >= width or min(ys) >= height:
+            raise PromptError(
+                f"A region of interest from x {min(xs):g} to {max(xs):g} and y {min(ys):g} to "
+                f"{max(ys):g} lies outside the picture, which is {width} wide and {height} high; "
+                "give it in pixels of the original picture.",
+                key="region_of_interest",
+            )
+    return regions or None
+
+
+def _tiles(parameters: Parameters) -> TileSettings | None:
+    if parameters.tile_size == 0:
+        return None
+    return TileSettings(max(parameters.tile_size, _SMALLEST_TILE_PX), parameters.tile_overlap)
+
+
+def _grid_settings(parameters: Parameters, regions: tuple[Polygon, ...] | None) -> GridSettings:
+    grids = parse_point_grids(parameters.point_grids, parameters.crop_n_layers + 1)
     return GridSettings(
+        point_grids=tuple(np.array(grid, np.float64) for grid in grids) or None,
+        region_of_interest=regions,
         points_per_side=parameters.points_per_side,
         points_per_batch=parameters.points_per_batch,
         pred_iou_thresh=parameters.iou_thresh,

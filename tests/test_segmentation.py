@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from infer_segment_anything_2.errors import PromptError
-from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.parameters import PRESETS, ROWS, Parameters
 from infer_segment_anything_2.prompts import ObjectPrompt, PromptMask
 from infer_segment_anything_2.sam2_engine.automatic_masks import FilterCounts
 from infer_segment_anything_2.sam2_engine.mask_cleaning import find_regions
@@ -267,6 +267,91 @@ class TestDuplicates:
         assert inside.max() <= 0.6
 
 
+class TestRegionOfInterest:
+    """The discs at the left are wanted."""
+
+    LEFT = "[0, 0, 80, 120]"
+    TRIANGLE: ClassVar = [(0.0, 0.0), (159.0, 0.0), (0.0, 119.0)]
+
+    def test_asks_there_only(self, segmenter: Segmenter) -> None:
+        everywhere, there = run(segmenter), run(segmenter, region_of_interest=self.LEFT)
+        assert there.filter_counts is not None
+        assert there.filter_counts.points == 32
+        assert len(there.ranked[0]) > 0
+        assert there.ranked[0].points_xy_px[:, 0].max() < 80
+        assert there.ranked[0].image_hw == everywhere.ranked[0].image_hw
+        # what it finds there is what it finds there without the region, before duplicates go
+        free = run(segmenter, box_nms_thresh=1).ranked[0]
+        assert set(there.ranked[0].rles) <= set(free.rles)
+
+    def test_may_be_drawn(self, segmenter: Segmenter) -> None:
+        drawn = segmenter.segment(
+            PICTURE, Parameters.from_strings(QUICK), drawn_regions=[tuple(self.TRIANGLE)]
+        )
+        written = run(segmenter, region_of_interest=self.TRIANGLE)
+        assert drawn.ranked[0].rles == written.ranked[0].rles
+        assert drawn.filter_counts == written.filter_counts
+        assert 20 < drawn.filter_counts.points < 40  # type: ignore[union-attr]
+
+    def test_may_be_several(self, segmenter: Segmenter) -> None:
+        both = run(segmenter, region_of_interest="[[0, 0, 40, 120], [120, 0, 160, 120]]")
+        assert both.filter_counts is not None
+        assert both.filter_counts.points == 32
+
+    def test_without_a_grid_point_finds_nothing(self, segmenter: Segmenter) -> None:
+        nothing = run(segmenter, region_of_interest="[1, 1, 2, 2]", crop_n_layers=1)
+        assert len(nothing.ranked[0]) == 0
+        assert nothing.summary == (
+            "0 points, 0 masks, 0 after iou_thresh, 0 after stability_score_thresh, "
+            "0 after box_nms_thresh, 0 shown"
+        )
+
+    def test_outside_of_the_picture_is_refused(self, segmenter: Segmenter) -> None:
+        with pytest.raises(PromptError, match="lies outside the picture, which is 160 wide"):
+            run(segmenter, region_of_interest="[200, 0, 300, 90]")
+
+
+class TestPointGrids:
+    def test_are_asked_instead_of_the_grid(self, segmenter: Segmenter) -> None:
+        points = [[x / WIDTH, y / HEIGHT] for x, y in CENTRES_XY]
+        found = run(segmenter, point_grids=points, box_nms_thresh=1)
+        assert found.filter_counts is not None
+        assert found.filter_counts.points == 4
+        asked = {(round(x), round(y)) for x, y in found.ranked[0].points_xy_px}
+        assert asked <= set(CENTRES_XY)
+        assert asked
+
+    def test_of_a_layer_are_those_of_its_crops(self, segmenter: Segmenter) -> None:
+        grids = [[[0.5, 0.5]], [[0.2, 0.2], [0.8, 0.8]]]
+        found = run(segmenter, point_grids=grids, crop_n_layers=1)
+        assert found.filter_counts is not None
+        assert found.filter_counts.points == 1 + 4 * 2
+
+
+class TestPreset:
+    def test_fills_what_has_its_default(self, segmenter: Segmenter) -> None:
+        texts = {"model_name": "sam2_demo_nano", "preset": "fast", "iou_thresh": "0.3"}
+        found = segmenter.segment(PICTURE, Parameters.from_strings(texts))
+        assert found.filter_counts is not None
+        assert found.filter_counts.points == 16 * 16
+        assert found.settings["parameters"]["points_per_side"] == "16"
+        assert found.settings["parameters"]["iou_thresh"] == "0.3"
+
+    def test_leaves_what_is_set_and_what_is_stored(self) -> None:
+        stored = Parameters.from_strings({"preset": "thorough", "points_per_side": "7"})
+        used = stored.with_preset()
+        assert (used.points_per_side, used.crop_n_layers, used.iou_thresh) == (7, 1, 0.7)
+        assert used.iou_thres == used.iou_thresh
+        assert stored.iou_thresh == Parameters().iou_thresh
+        assert Parameters().with_preset() == Parameters()
+
+    @pytest.mark.parametrize("preset", PRESETS)
+    def test_sets_known_parameters_to_values_in_range(self, preset: str) -> None:
+        rows = {row.key: row for row in ROWS}
+        for key, value in PRESETS[preset].items():
+            assert rows[key].parse(rows[key].format(value)) == value
+
+
 class TestExplanation:
     def test_counts_what_is_shown(self, segmenter: Segmenter) -> None:
         result = run(segmenter, max_mask_area=3000, overlap="highest_score")
@@ -281,7 +366,7 @@ class TestExplanation:
         assert told["largest_loss"] == counts.largest_loss()
 
     def test_is_one_line_that_names_the_knobs(self) -> None:
-        counts = FilterCounts(1024, 3072, 410, 96, 96, 41).reach("after_crop_nms", 41)
+        counts = FilterCounts(1024, 3072, 410, 96, 96).reach("after_box_nms", 41)
         counts = counts.reach("after_area", 40)
         assert str(counts) == (
             "1024 points, 3072 masks, 410 after iou_thresh, 96 after stability_score_thresh, "
@@ -290,6 +375,6 @@ class TestExplanation:
         )
 
     def test_says_nothing_of_losses_where_there_were_none(self) -> None:
-        counts = FilterCounts(1, 3, 3, 3, 3, 3).reach("after_crop_nms", 3)
+        counts = FilterCounts(1, 3).reach("after_iou", 3)
         assert counts.largest_loss() == ""
         assert str(counts).endswith("3 after box_nms_thresh, 3 shown")

@@ -14,7 +14,7 @@ then non-maximum suppression in the crop, and after all crops between the crops.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,8 +25,10 @@ import torch
 from torch import Tensor
 
 from infer_segment_anything_2.errors import DeviceError
+from infer_segment_anything_2.prompts import Polygon
 from infer_segment_anything_2.sam2_engine.crops import (
     Crop,
+    is_in_polygons,
     is_near_inner_edge,
     make_crops,
     make_point_grids,
@@ -51,7 +53,7 @@ from infer_segment_anything_2.sam2_engine.prompt_workers import PromptWorkers
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
     from sam2.modeling.sam.prompt_encoder import PromptEncoder
 
-__all__ = ["FilterCounts", "GenerationResult", "GridSettings", "generate"]
+__all__ = ["FilterCounts", "GenerationResult", "GridSettings", "generate", "search_crops"]
 
 OnProgress = Callable[[int, int], None]
 
@@ -88,6 +90,8 @@ class GridSettings:
         multimask_output: Three masks per point, else one.
         prefer_stable: Where one mask is asked for and it is unstable, take the best of the three
             (`build_sam2`'s default, `apply_postprocessing=True`).
+        region_of_interest: Polygons in the picture's pixels; only points in one of them are asked.
+            None asks everywhere.
         duplicates: What the two thresholds of duplicates compare: "box" as Meta, or masks; see
             `mask_overlap.without_duplicates`.
     """
@@ -107,7 +111,18 @@ class GridSettings:
     use_m2m: bool = False
     multimask_output: bool = True
     prefer_stable: bool = True
+    region_of_interest: tuple[Polygon, ...] | None = None
     duplicates: DuplicateRule = "box"
+
+    def points_of_interest(
+        self, grid_xy_unit: npt.NDArray[np.float64], crop: Crop
+    ) -> npt.NDArray[np.float32]:
+        """The points of a grid in a crop's own pixels, less those outside of the region."""
+        points_xy_px = points_in_crop(grid_xy_unit, crop)
+        if self.region_of_interest is None:
+            return points_xy_px
+        is_in = is_in_polygons(points_xy_px + np.array(crop.xy_px), self.region_of_interest)
+        return points_xy_px[is_in]
 
     def grids(self) -> tuple[npt.NDArray[np.float64], ...]:
         """The grid of each layer, n x 2 in 0..1 (x, y)."""
@@ -128,6 +143,7 @@ class FilterCounts(NamedTuple):
         after_stability: And stable.
         after_crop_edge: And not cut by a crop's edge.
         after_box_nms: And no duplicates within their crop.
+        after_seams: And, in tiles, not cut; parts of one object count once.
         after_crop_nms: And no duplicates between crops.
         after_area: And neither too small nor too large.
         after_cleaning: And not made duplicates by the cleaning of small regions.
@@ -140,6 +156,7 @@ class FilterCounts(NamedTuple):
     after_stability: int = 0
     after_crop_edge: int = 0
     after_box_nms: int = 0
+    after_seams: int = 0
     after_crop_nms: int = 0
     after_area: int = 0
     after_cleaning: int = 0
@@ -184,6 +201,7 @@ _KNOBS = (
     "stability_score_thresh",
     "crop_n_layers",
     "box_nms_thresh",
+    "tile_size",
     "crop_nms_thresh",
     "min_mask_area and max_mask_area",
     "min_mask_region_area",
@@ -231,18 +249,9 @@ def generate(
     """
     image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
     crops = make_crops(image_hw, settings.crop_n_layers, settings.crop_overlap_ratio)
-    grids = settings.grids()
-    progress = _Progress(sum(len(grids[crop.layer]) for crop in crops), on_progress)
-    device = prompt_encoder.no_mask_embed.weight.device
-    found, counts = [], FilterCounts()
-    with PromptWorkers(device) as workers:
-        for crop in crops:
-            progress.add(0)
-            image = embed(image_rgb_hwc if crop.layer == 0 else crop.cut(image_rgb_hwc))
-            search = _CropSearch(prompt_encoder, decoder, image, crop, image_hw, settings)
-            masks, crop_counts = search.run(grids[crop.layer], workers, progress)
-            found.append(masks)
-            counts = counts.plus(crop_counts)
+    found, counts = search_crops(
+        embed, prompt_encoder, decoder, image_rgb_hwc, settings, crops, on_progress
+    )
     masks = MaskSet.concatenate(found)
     if len(crops) > 1:
         # Prefer what smaller crops show, as Meta does: they show it larger.
@@ -252,7 +261,45 @@ def generate(
             without_duplicates(masks, scores, settings.crop_nms_thresh, settings.duplicates)
         )
     masks = replace(masks, object_index=np.arange(len(masks)))
+    counts = counts.reach("after_seams", counts.after_box_nms)
     return GenerationResult(masks, counts.reach("after_crop_nms", len(masks)))
+
+
+@torch.no_grad()
+def search_crops(
+    embed: Callable[[npt.NDArray[np.uint8]], PreparedImage],
+    prompt_encoder: PromptEncoder,
+    decoder: FastMaskDecoder,
+    image_rgb_hwc: npt.NDArray[np.uint8],
+    settings: GridSettings,
+    crops: Sequence[Crop],
+    on_progress: OnProgress | None = None,
+) -> tuple[list[MaskSet], FilterCounts]:
+    """Search some crops of a picture, each by itself; see `generate`.
+
+    Returns:
+        The masks of each crop, in pixels of the whole picture, best first; and what was dropped
+        up to the duplicates within a crop. A crop without a point costs nothing.
+    """
+    image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
+    grids = settings.grids()
+    points = [settings.points_of_interest(grids[crop.layer], crop) for crop in crops]
+    progress = _Progress(sum(map(len, points)), on_progress)
+    device = prompt_encoder.no_mask_embed.weight.device
+    found, counts = [], FilterCounts()
+    with PromptWorkers(device) as workers:
+        for crop, points_xy_px in zip(crops, points, strict=True):
+            progress.add(0)
+            if not len(points_xy_px):
+                found.append(MaskSet.empty(image_hw))
+                continue
+            is_whole = crop.hw == image_hw
+            image = embed(image_rgb_hwc if is_whole else crop.cut(image_rgb_hwc))
+            search = _CropSearch(prompt_encoder, decoder, image, crop, image_hw, settings)
+            masks, crop_counts = search.run(points_xy_px, workers, progress)
+            found.append(masks)
+            counts = counts.plus(crop_counts)
+    return found, counts
 
 
 class _Progress:
@@ -372,13 +419,18 @@ class _CropSearch:
         self._points_per_chunk = min(_CPU_POINTS_PER_CHUNK, most) if is_cpu else most
 
     def run(
-        self, grid_xy_unit: npt.NDArray[np.float64], workers: PromptWorkers, progress: _Progress
+        self, points_xy_px: npt.NDArray[np.float32], workers: PromptWorkers, progress: _Progress
     ) -> tuple[MaskSet, FilterCounts]:
-        """Search at all points; return masks in the whole picture's pixels, best first."""
-        points = points_in_crop(grid_xy_unit, self._crop)
+        """Search at some points; return masks in the whole picture's pixels, best first.
+
+        Args:
+            points_xy_px: n x 2 in pixels of the crop, at least one.
+            workers: Do the work.
+            progress: Is told after each chunk.
+        """
         chunks = [
-            points[start : start + self._points_per_chunk]
-            for start in range(0, len(points), self._points_per_chunk)
+            points_xy_px[start : start + self._points_per_chunk]
+            for start in range(0, len(points_xy_px), self._points_per_chunk)
         ]
         by_box = self._settings.duplicates == "box"
         pile = _Pile(self, self._settings.box_nms_thresh if by_box else _KEEPS_ALL)
@@ -432,7 +484,9 @@ class _CropSearch:
         is_stable = np.ones(len(boxes), bool)
         if settings.stability_score_thresh > 0:
             is_stable = stability >= np.float32(settings.stability_score_thresh)
-        is_cut = is_near_inner_edge(self._in_image(boxes), self._crop, self._image_hw)
+        is_cut = np.zeros(len(boxes), bool)
+        if not self._crop.keeps_cut_masks:
+            is_cut = is_near_inner_edge(self._in_image(boxes), self._crop, self._image_hw)
         kept = np.flatnonzero(is_stable & ~is_cut)
         on_device = torch.as_tensor(kept, device=self._device)
         scored = _Scored(

@@ -8,14 +8,17 @@ what is done instead.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
     "Crop",
+    "is_in_polygons",
     "is_near_inner_edge",
     "make_crops",
     "make_point_grid",
@@ -34,10 +37,12 @@ class Crop:
     Attributes:
         box_xyxy_px: Left, top, and one past right and bottom.
         layer: 0 for the whole picture; layer i cuts it into (2**i)**2 parts.
+        keeps_cut_masks: Whether masks that its edge cuts are kept: those of tiles are put together.
     """
 
     box_xyxy_px: tuple[int, int, int, int]
     layer: int
+    keeps_cut_masks: bool = False
 
     @property
     def xy_px(self) -> tuple[int, int]:
@@ -121,6 +126,32 @@ def points_in_crop(grid_xy_unit: npt.NDArray[np.float64], crop: Crop) -> npt.NDA
     """Scale a grid to a crop's own pixels: float32, as the network's prompts are."""
     height, width = crop.hw
     return np.asarray(grid_xy_unit * np.array([width, height]), np.float32)
+
+
+def is_in_polygons(
+    points_xy_px: npt.NDArray[np.floating[Any]], polygons: Sequence[Sequence[tuple[float, float]]]
+) -> npt.NDArray[np.bool_]:
+    """Tells which points lie in any of some polygons (an odd number of edges to their left).
+
+    Args:
+        points_xy_px: n x 2.
+        polygons: Corners in order; the last is joined to the first.
+
+    >>> square = [(0, 0), (4, 0), (4, 4), (0, 4)]
+    >>> is_in_polygons(np.array([[1.0, 2.0], [5.0, 2.0]]), [square]).tolist()
+    [True, False]
+    """
+    x, y = points_xy_px.astype(np.float64).T
+    is_in_any = np.zeros(len(points_xy_px), bool)
+    for polygon in polygons:
+        is_in = np.zeros(len(points_xy_px), bool)
+        for (x1, y1), (x2, y2) in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
+            crosses = (y1 > y) != (y2 > y)
+            slope = (x2 - x1) / (y2 - y1) if y1 != y2 else 0.0
+            with np.errstate(over="ignore", invalid="ignore"):  # corners as far as numbers go
+                is_in ^= crosses & (x > x1 + (y - y1) * slope)
+        is_in_any |= is_in
+    return is_in_any
 
 
 def is_near_inner_edge(

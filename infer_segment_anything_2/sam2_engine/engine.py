@@ -14,6 +14,7 @@ from infer_segment_anything_2.sam2_engine.automatic_masks import (
     GenerationResult,
     GridSettings,
     generate,
+    search_crops,
 )
 from infer_segment_anything_2.sam2_engine.embedding_cache import EmbeddingCache, image_digest
 from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
@@ -25,6 +26,7 @@ from infer_segment_anything_2.sam2_engine.prompt_prediction import (
     PredictionSettings,
     predict,
 )
+from infer_segment_anything_2.sam2_engine.tiles import TileSettings, generate_tiled
 
 __all__ = ["Engine"]
 
@@ -119,6 +121,7 @@ class Engine:
         settings: GridSettings | None = None,
         *,
         input_size_percent: int = _WHOLE,
+        tiles: TileSettings | None = None,
         on_progress: OnProgress | None = None,
     ) -> GenerationResult:
         """Finds masks of everything; see :func:`.automatic_masks.generate`.
@@ -127,13 +130,22 @@ class Engine:
             image_rgb_hwc: H x W x 3 RGB; never changed.
             settings: The grid and the filters; Meta's defaults if None.
             input_size_percent: As in :meth:`embed`.
+            tiles: Search a big picture in tiles too, see :func:`.tiles.generate_tiled`; crop layers
+                are not used then.
             on_progress: Called with the numbers of points done and in all.
         """
-        return generate(
+        network_and_picture = (
             partial(self.embed, input_size_percent=input_size_percent),
             self.model.network.sam_prompt_encoder,
             self._decoder,
             image_rgb_hwc,
-            settings or GridSettings(),
-            on_progress,
+        )
+        settings = settings or GridSettings()
+        if tiles is None:
+            return generate(*network_and_picture, settings, on_progress)
+        return generate_tiled(
+            lambda crops: search_crops(*network_and_picture, settings, crops, on_progress),
+            (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
+            settings,
+            tiles,
         )

@@ -5,6 +5,7 @@ All on run lengths: exact in true pixels, in memory that grows with the masks' o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -20,8 +21,9 @@ from infer_segment_anything_2.sam2_engine.rle import (
 
 __all__ = [
     "DuplicateRule",
+    "MaskRuns",
     "OverlapRule",
-    "intersections_px",
+    "union",
     "without_duplicates",
     "without_overlap",
 ]
@@ -49,7 +51,7 @@ def without_duplicates(
         return non_maximum_suppression(masks.boxes_xyxy_px, scores, threshold)
     order = np.argsort(-scores, kind="stable")
     areas_px = np.array([rle.area_px for rle in masks.rles], np.int64)
-    runs = _Runs(masks)
+    runs = MaskRuns(masks)
     waiting, kept = order, []
     while waiting.size:
         best, waiting = int(waiting[0]), waiting[1:]
@@ -60,7 +62,7 @@ def without_duplicates(
             near = near[smaller > threshold * np.maximum(areas_px[near], areas_px[best])]
         if not near.size:
             continue
-        common_px = runs.intersections_px(best, near)
+        common_px = runs.intersections_px(masks.rles[best].counts, near)
         whole_px = areas_px[best] + areas_px[near] - common_px
         if rule == "containment":
             whole_px = np.minimum(whole_px, np.minimum(areas_px[best], areas_px[near]))
@@ -69,15 +71,33 @@ def without_duplicates(
     return np.array(kept, np.int64)
 
 
-def intersections_px(masks: MaskSet, index: int, others: npt.NDArray[np.int64]) -> Positions:
-    """Counts the pixels that one mask shares with each of some others: int64, n."""
-    return _Runs(masks).intersections_px(index, others)
+def union(masks: Sequence[Counts], image_hw: tuple[int, int]) -> Counts:
+    """Returns the run lengths of the pixels that any of some masks has.
+
+    >>> union([np.array([0, 2, 4], np.uint32), np.array([1, 3, 2], np.uint32)], (2, 3)).tolist()
+    [0, 4, 2]
+    """
+    runs = [runs_of_ones(counts) for counts in masks]
+    starts = np.concatenate([run[0] for run in runs])
+    ends = np.concatenate([run[1] for run in runs])
+    edges = np.concatenate([starts, ends])
+    steps = np.repeat(np.array([1, -1]), [starts.size, ends.size])
+    # Starts before ends at the same place: runs that touch are one.
+    order = np.lexsort((-steps, edges))
+    depth = np.cumsum(steps[order])
+    is_change = (depth == 0) | (depth - steps[order] == 0)
+    return counts_from_changes(edges[order][is_change], image_hw[0] * image_hw[1])
 
 
-class _Runs:
-    """The runs of all masks of a set, one after the other."""
+class MaskRuns:
+    """The runs of all masks of a set, one after the other: to compare them with one mask at once.
+
+    Args:
+        masks: The set.
+    """
 
     def __init__(self, masks: MaskSet) -> None:
+        self._rles = masks.rles
         runs = [runs_of_ones(rle.counts) for rle in masks.rles]
         sizes = np.array([starts.size for starts, _ in runs], np.int64)
         self._first = np.concatenate(([0], np.cumsum(sizes)))
@@ -85,9 +105,21 @@ class _Runs:
         self._starts = np.concatenate([nothing, *(starts for starts, _ in runs)])
         self._ends = np.concatenate([nothing, *(ends for _, ends in runs)])
 
-    def intersections_px(self, index: int, others: npt.NDArray[np.int64]) -> Positions:
-        own = slice(self._first[index], self._first[index + 1])
-        starts, ends = self._starts[own], self._ends[own]
+    def counts(self, index: int) -> Counts:
+        """The run lengths of one mask."""
+        return self._rles[index].counts
+
+    def intersections_px(self, one: Counts, others: npt.NDArray[np.int64]) -> Positions:
+        """Counts the pixels that a mask of the same picture shares with some of the set's.
+
+        Args:
+            one: Its run lengths.
+            others: Indices into the set.
+
+        Returns:
+            int64, one number for each of `others`.
+        """
+        starts, ends = runs_of_ones(one)
         before = np.concatenate(([0], np.cumsum(ends - starts)))
         sizes = self._first[others + 1] - self._first[others]
         in_other = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from infer_segment_anything_2.sam2_engine.mask_overlap import (
     DuplicateRule,
+    MaskRuns,
     OverlapRule,
-    intersections_px,
+    union,
     without_duplicates,
     without_overlap,
 )
@@ -72,15 +73,25 @@ def slow_without_duplicates(
     return kept
 
 
-class TestIntersectionsPx:
+class TestMaskRuns:
     @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 2**32 - 1))
-    def test_equals_drawn_masks(self, seed: int) -> None:
+    def test_counts_what_drawn_masks_share(self, seed: int) -> None:
         masks = drawn_masks(seed, 9)
-        found = intersections_px(
-            mask_set(masks, some_scores(seed, 9)), 0, np.array([3, 1, 8, 0, 2])
-        )
-        assert found.tolist() == (masks[0] & masks[[3, 1, 8, 0, 2]]).sum(axis=(1, 2)).tolist()
+        others = np.array([3, 1, 8, 0, 2])
+        drawn = mask_set(masks, some_scores(seed, 9))
+        runs = MaskRuns(drawn)
+        found = runs.intersections_px(runs.counts(0), others)
+        assert found.tolist() == (masks[0] & masks[others]).sum(axis=(1, 2)).tolist()
+
+
+class TestUnion:
+    @settings(max_examples=40, deadline=None)
+    @given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+    def test_equals_drawn_masks(self, seed: int, n: int) -> None:
+        masks = drawn_masks(seed, n)
+        counts = union([Rle.from_mask(mask).counts for mask in masks], IMAGE_HW)
+        assert Rle(IMAGE_HW, counts) == Rle.from_mask(np.logical_or.reduce(masks))
 
 
 class TestWithoutDuplicates:
