@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -69,7 +70,9 @@ def fuzz(area: Area, seed_number: int, scale: float) -> tuple[int, bool]:
         case_start_s = time.perf_counter()
         verdict = "failed"
         try:
-            verdict = area.judge(case)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                verdict = area.judge(case)
         finally:
             verdicts[verdict] += 1
             slowest_s = max(slowest_s, time.perf_counter() - case_start_s)

@@ -116,6 +116,14 @@ class TestSetParameters:
         with pytest.raises(ParameterError, match="that cannot be written as text"):
             task.set_parameters({"input_point": value})
 
+    def test_parameter_object_takes_values_too(self, new_workflow: NewWorkflow) -> None:
+        _, task = new_workflow()
+        task.get_param_object().set_values({"points_per_side": 8, "cuda": False})
+        assert task.get_parameters()["points_per_side"] == "8"
+        with pytest.raises(ParameterError, match=r"^Parameter cuda must be True or False, "):
+            task.get_param_object().set_values({"points_per_side": 9, "cuda": [1]})
+        assert task.get_parameters()["points_per_side"] == "8"
+
     def test_none_goes_back_to_default(self, new_workflow: NewWorkflow) -> None:
         _, task = new_workflow(points_per_side=8)
         task.set_parameters({"points_per_side": None})

@@ -39,9 +39,12 @@ from infer_segment_anything_2.prompts import (
     fit_to_image,
     objects_from_drawing,
     objects_from_text,
+    parse_point_grids,
+    parse_regions,
 )
 from infer_segment_anything_2.records import records
 from infer_segment_anything_2.sam2_engine.checkpoints import find_weights
+from infer_segment_anything_2.sam2_engine.crops import is_in_polygons
 from infer_segment_anything_2.sam2_engine.mask_prompts import (
     MaskSupport,
     mask_from_picture,
@@ -370,6 +373,40 @@ def judge_entries(case: EntriesCase) -> str:
     except PromptError as error:
         return told_well(error)
     assert_fitted(objects, case.image_hw)
+    return VALID
+
+
+_PARTS = st.lists(st.lists(st.floats(0, 1, allow_subnormal=False), min_size=2, max_size=2))
+_REGIONS_TEXT = st.lists(_rows_text(2) | _rows_text(4), max_size=3).map(
+    lambda regions: "[" + ", ".join(regions) + "]"
+)
+_GRIDS_TEXT: st.SearchStrategy[str] = st.one_of(
+    _PARTS.map(str), st.lists(_PARTS, max_size=3).map(json.dumps), _REGIONS_TEXT
+)
+
+
+@dataclass(frozen=True)
+class PlacesCase:
+    """Texts of `region_of_interest` and `point_grids`."""
+
+    regions: str
+    grids: str
+    n_layers: int
+
+
+def judge_places(case: PlacesCase) -> str:
+    """Any text as where to look."""
+    try:
+        regions = parse_regions(case.regions)
+        grids = parse_point_grids(case.grids, case.n_layers)
+    except PromptError as error:
+        return told_well(error)
+    assert all(len(region) >= 3 for region in regions)
+    assert all(math.isfinite(number) for region in regions for point in region for number in point)
+    assert len(grids) in (0, case.n_layers)
+    assert all(0 <= number <= 1 for grid in grids for point in grid for number in point)
+    is_in = is_in_polygons(np.array([[0.0, 0.0], [30.5, 20.5], [1e5, -1e5]]), regions)
+    assert is_in.dtype == bool
     return VALID
 
 
@@ -795,6 +832,8 @@ _MODE_TEXTS = st.fixed_dictionaries(
         "min_mask_area": st.sampled_from(["1", "100", "2000000000"]),
         "max_mask_area": st.sampled_from(["1", "1000"]),
         "overlap": st.sampled_from(["keep", "smallest_on_top", "highest_score"]),
+        "region_of_interest": st.sampled_from(["", "[2, 2, 30, 20]", "[[5, 5], [50, 9], [9, 40]]"]),
+        "point_grids": st.sampled_from(["", "[[0.5, 0.5], [0, 1]]"]),
     },
 )
 _WHOLE_POINT = st.tuples(st.integers(0, 40), st.integers(0, 40))
@@ -933,6 +972,17 @@ AREAS = (
         st.builds(EntriesCase, _ENTRIES_TEXT, _IMAGE_HW),
         judge_entries,
         3500,
+    ),
+    Area(
+        "regions and grids as any text",
+        st.builds(
+            PlacesCase,
+            _prompt_text(_REGIONS_TEXT),
+            st.just("") | _prompt_text(_GRIDS_TEXT),
+            st.integers(1, 3),
+        ),
+        judge_places,
+        1500,
     ),
     Area(
         "prompts as drawn",

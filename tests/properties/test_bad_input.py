@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.properties.bad_input import AREAS, Area
 
 # Enough to notice a broken rule; `make fuzz` tries many more.
-CHEAP, WHOLE = 100, 10
+CHEAP, WHOLE = 60, 8
 
 
 @pytest.mark.parametrize("area", AREAS, ids=lambda area: area.name)
