@@ -83,7 +83,13 @@ class Segmentation:
         """One line that says what was found and what was dropped."""
         if self.filter_counts is not None:
             return str(self.filter_counts)
-        return f"{len(self.ranked[0])} prompted objects"
+        n_asked, n_left = len(self.objects or ()), len(self.ranked[0])
+        if n_left == n_asked:
+            return f"{n_left} prompted objects"
+        return (
+            f"{n_asked} prompted objects, {n_left} shown: the others' masks lie outside of "
+            "min_mask_area and max_mask_area, or overlap hides them"
+        )
 
     def categories(self, masks: MaskSet) -> list[str]:
         """The class name of each mask."""

@@ -119,6 +119,13 @@ class TestCleaning:
         assert min(areas) >= 200
         assert max(areas) <= 2000
 
+    def test_says_which_prompted_objects_are_not_shown(self, segmenter: Segmenter) -> None:
+        boxes = "[[16, 16, 54, 54], [42, 72, 78, 108]]"
+        assert run(segmenter, input_box=boxes).summary == "2 prompted objects"
+        none_left = run(segmenter, input_box=boxes, max_mask_area=1)
+        assert none_left.summary.startswith("2 prompted objects, 0 shown: ")
+        assert none_left.to_dict()["masks"] == []
+
 
 class TestObjects:
     ENTRIES: ClassVar = [
@@ -245,6 +252,19 @@ class TestRefine:
         first = Parameters.from_strings({**QUICK, "input_point": self.FIRST, "refine": "True"})
         segmenter.segment(other, first)
         assert self.both(segmenter, refine=True).ranked[0].rles == plain
+
+
+class TestInputSizePercent:
+    def test_keeps_edges_finer_than_its_pixels(self, segmenter: Segmenter) -> None:
+        """Seen at a quarter of the size, a disc still has an edge of single pixels."""
+        masks = run(segmenter, input_box="[[16, 16, 54, 54]]", input_size_percent=25).ranked[0]
+        assert masks.image_hw == (HEIGHT, WIDTH)
+        mask = masks.to_dense()[0]
+        assert 300 < mask.sum() < 2000
+        for shift in range(4):  # however blocks of 4 x 4 are laid: many are neither full nor empty
+            blocks = mask[shift : shift + 112, shift : shift + 152].reshape(28, 4, 38, 4)
+            shares = blocks.mean(axis=(1, 3))
+            assert np.count_nonzero((shares > 0) & (shares < 1)) > 10
 
 
 class TestDuplicates:
