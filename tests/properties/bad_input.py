@@ -834,6 +834,9 @@ _MODE_TEXTS = st.fixed_dictionaries(
         "overlap": st.sampled_from(["keep", "smallest_on_top", "highest_score"]),
         "region_of_interest": st.sampled_from(["", "[2, 2, 30, 20]", "[[5, 5], [50, 9], [9, 40]]"]),
         "point_grids": st.sampled_from(["", "[[0.5, 0.5], [0, 1]]"]),
+        "preset": st.sampled_from(["fast", "balanced", "thorough"]),
+        "tile_size": st.sampled_from(["0", "30", "64", "65536"]),
+        "tile_overlap": st.sampled_from(["0.05", "0.5"]),
     },
 )
 _WHOLE_POINT = st.tuples(st.integers(0, 40), st.integers(0, 40))
