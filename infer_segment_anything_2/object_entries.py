@@ -32,7 +32,7 @@ _KEY = "input_objects"
 _FIELDS = ("box", "points", "labels", "mask", "category")
 _EXAMPLE = '[{"box": [425, 600, 700, 875]}, {"points": [[90, 80], [95, 70]], "labels": [1, 0]}]'
 _RLE_EXAMPLE = '{"size": [height, width], "counts": "..."}'
-_MOST_PIXELS = 2**30
+_MOST_PIXELS = 2**28
 _LONGEST_QUOTE = 80
 
 
