@@ -49,6 +49,9 @@ RANKS = (1, 2, 3)
 LABEL_OUTPUT = 4
 RECORDS_OUTPUT = 5
 _MOST_STEPS = 100
+# The host's name of graphics that a task in front made; those drawn or set are "GraphicsInput". A
+# detector that finds nothing asks for nothing, not for everything.
+_NAME_OF_FED_GRAPHICS = "GraphicsOutput"
 
 logger = logging.getLogger(f"ikomia.{NAME}")
 
@@ -203,6 +206,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             progress,
             mask=self._mask_prompt(),
             drawn_regions=drawn_regions(self.get_input(1)),
+            only_prompted=self.get_input(1).name == _NAME_OF_FED_GRAPHICS,
         )
         progress.finish()
         for note in segmentation.notes:

@@ -84,6 +84,8 @@ class Segmentation:
         if self.filter_counts is not None:
             return str(self.filter_counts)
         n_asked, n_left = len(self.objects or ()), len(self.ranked[0])
+        if not n_asked:
+            return "Nothing was prompted: the task in front found nothing in this picture"
         if n_left == n_asked:
             return f"{n_left} prompted objects"
         return (
@@ -152,6 +154,7 @@ class Segmenter:
         *,
         mask: object = None,
         drawn_regions: Sequence[Polygon] = (),
+        only_prompted: bool = False,
     ) -> Segmentation:
         """Segments what is prompted, or everything when nothing is.
 
@@ -165,6 +168,7 @@ class Segmenter:
                 None. It belongs to the only object that is prompted otherwise, or is one by itself.
             drawn_regions: Where everything is searched for, beside the regions of the parameters;
                 not looked at when something is prompted.
+            only_prompted: Give nothing, instead of everything, when nothing is prompted.
 
         Raises:
             SegmentAnythingError: The picture, a prompt, the weights or the device is unusable.
@@ -181,33 +185,22 @@ class Segmenter:
         ]
         objects, notes = fit_to_image(_with_mask(asked, mask), image_hw)
         engine = self.load(parameters, on_progress)
-        nothing = MaskSet.empty(image_hw)
+        ranked: tuple[MaskSet, ...] = ()
         filter_counts = None
         if objects:
             ranked = self._predict(engine, image_rgb_hwc, objects, parameters, on_progress)
-        else:
-            result = engine.generate(
-                image_rgb_hwc,
-                _grid_settings(parameters, _regions(parameters, drawn_regions, image_hw)),
-                input_size_percent=parameters.input_size_percent,
-                tiles=_tiles(parameters),
-                on_progress=_stage(on_progress, "points"),
+        elif not only_prompted:
+            regions = _regions(parameters, drawn_regions, image_hw)
+            masks, filter_counts = _generate(
+                engine, image_rgb_hwc, parameters, regions, _stage(on_progress, "points")
             )
-            cleaned = clean(
-                result.masks,
-                _cleaning(parameters, max(parameters.box_nms_thresh, parameters.crop_nms_thresh)),
-            )
-            ranked = (cleaned.masks,)
-            filter_counts = (
-                result.filter_counts.reach("after_area", cleaned.after_area)
-                .reach("after_cleaning", cleaned.after_duplicates)
-                .reach("shown", cleaned.after_overlap)
-            )
+            ranked = (masks,)
+        nothing = MaskSet.empty(image_hw)
         first, second, third = (*ranked, *[nothing] * (_RANKS - len(ranked)))
         return Segmentation(
             image_rgb_hwc=image_rgb_hwc,
             ranked=(first, second, third),
-            objects=tuple(objects) if objects else None,
+            objects=None if filter_counts is not None else tuple(objects),
             filter_counts=filter_counts,
             notes=tuple(notes),
             settings=_provenance(engine.model, parameters),
@@ -248,6 +241,32 @@ class Segmenter:
         clicks = [prompt.clicks_xy_px for prompt in objects]
         cleaning = _cleaning(parameters)
         return tuple(clean(masks, cleaning, clicks).masks for masks in prediction.ranked)
+
+
+def _generate(
+    engine: Engine,
+    image_rgb_hwc: npt.NDArray[np.uint8],
+    parameters: Parameters,
+    regions: tuple[Polygon, ...] | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[MaskSet, FilterCounts]:
+    """Masks of everything, cleaned, and what each step left."""
+    result = engine.generate(
+        image_rgb_hwc,
+        _grid_settings(parameters, regions),
+        input_size_percent=parameters.input_size_percent,
+        tiles=_tiles(parameters),
+        on_progress=on_progress,
+    )
+    cleaned = clean(
+        result.masks,
+        _cleaning(parameters, max(parameters.box_nms_thresh, parameters.crop_nms_thresh)),
+    )
+    return cleaned.masks, (
+        result.filter_counts.reach("after_area", cleaned.after_area)
+        .reach("after_cleaning", cleaned.after_duplicates)
+        .reach("shown", cleaned.after_overlap)
+    )
 
 
 def _with_mask(asked: list[ObjectPrompt], picture: object) -> list[ObjectPrompt]:

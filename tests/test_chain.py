@@ -65,6 +65,8 @@ class Detector(dataprocess.CObjectDetectionTask):
         if image_hwc.mean() > 30:
             return [(1, (82.5, 4.25, 40.0, 90.5)), (0, (38.0, 8.0, 35.0, 40.0))]
         rows, columns = np.nonzero(image_hwc[..., 0] > BRIGHT)
+        if not len(rows):
+            return []
         corner = (float(columns.min()), float(rows.min()))
         return [(0, (*corner, float(np.ptp(columns) + 1), float(np.ptp(rows) + 1)))]
 
@@ -171,6 +173,18 @@ class TestDetectorBeforeUs:
             [82.5, 4.25, 122.5, 94.75],
             [38.0, 8.0, 73.0, 48.0],
         ]
+
+    def test_finding_nothing_asks_for_nothing_rather_than_everything(
+        self, photo: np.ndarray
+    ) -> None:
+        workflow, (_, task) = chain(DETECTOR_NAME, PLUGIN_NAME)
+        workflow.run_on(array=np.zeros_like(photo))
+        assert task.get_output(1).get_object_count() == 0
+        assert task.get_output(5).data["masks"] == []
+        assert task.get_output(5).data["filter_counts"] is None
+        assert "Nothing was prompted" in task.get_output(5).data["summary"]
+        workflow.run_on(array=photo)
+        assert task.get_output(1).get_object_count() == 2
 
     def test_texts_that_come_with_the_boxes_prompt_nothing(self, photo: np.ndarray) -> None:
         workflow, (_, task) = chain(DETECTOR_NAME, PLUGIN_NAME)
