@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import numpy as np
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -27,6 +28,7 @@ from infer_segment_anything_2.form_parts import (
     hint_colour,
     single_shot_timer,
 )
+from infer_segment_anything_2.object_entries import objects_from_entries
 from infer_segment_anything_2.parameters import (
     GROUP_TITLES,
     ROWS,
@@ -36,10 +38,13 @@ from infer_segment_anything_2.parameters import (
     base_value,
 )
 from infer_segment_anything_2.prompts import (
+    PromptMask,
     objects_from_text,
     parse_boxes,
     parse_labels,
+    parse_point_grids,
     parse_points,
+    parse_regions,
 )
 from infer_segment_anything_2.sam2_engine.checkpoints import CHECKPOINTS
 
@@ -55,10 +60,20 @@ _GROUP_HINTS: dict[Group, str] = {
     "connected as a prompt.",
 }
 
-_PROMPT_PARSERS: dict[str, Callable[[str], object]] = {
-    "input_point": parse_points,
-    "input_point_label": parse_labels,
-    "input_box": parse_boxes,
+# Stands for the masks of objects: files are read when the task runs, not while one types.
+_ANY_MASK = PromptMask(np.ones((1, 1), bool))
+
+_PROMPT_PARSERS: dict[str, Callable[[Parameters], object]] = {
+    "input_point": lambda values: parse_points(values.input_point),
+    "input_point_label": lambda values: parse_labels(values.input_point_label),
+    "input_box": lambda values: parse_boxes(values.input_box),
+    "input_objects": lambda values: objects_from_entries(
+        values.input_objects, read_mask=lambda _: _ANY_MASK
+    ),
+    "point_grids": lambda values: parse_point_grids(
+        values.point_grids, n_layers=values.crop_n_layers + 1
+    ),
+    "region_of_interest": lambda values: parse_regions(values.region_of_interest),
 }
 
 # A prompt is checked when typing pauses: a half-typed one is no mistake yet.
@@ -284,7 +299,7 @@ def _prompt_errors(parameters: Parameters) -> dict[str, PromptError]:
     errors: dict[str, PromptError] = {}
     for key, parse in _PROMPT_PARSERS.items():
         try:
-            parse(str(base_value(parameters, key)))
+            parse(parameters)
         except PromptError as error:
             errors[key] = error
     if not errors:

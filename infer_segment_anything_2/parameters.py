@@ -283,8 +283,7 @@ class Parameters:
         "A list of objects, each with any of box, points, labels (1 on the object, 0 on the "
         "background), mask (COCO run lengths, or the path of a black and white picture, which is "
         "made better) and category. They come on top of points and boxes given otherwise.",
-        example='[{"box": [425, 600, 700, 875], "points": [[500, 700], [450, 620]], "labels": '
-        '[1, 0], "category": "wheel"}]',
+        example='[{"box": [425, 600, 700, 875]}]',
     )
     multimask_output: bool = _row(
         "bool",

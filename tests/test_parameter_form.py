@@ -464,3 +464,27 @@ class TestImport:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stdout == "[]\n", done.stderr
+
+
+class TestListsInTheForm:
+    @pytest.mark.parametrize(
+        ("key", "text", "message"),
+        [
+            ("input_objects", '[{"bax": [1, 2, 3, 4]}]', "Object 1 of input_objects"),
+            ("region_of_interest", "[[1, 2], [3]]", "region_of_interest must hold"),
+            ("point_grids", "[[0.5, 1.5]]", "point_grids must hold"),
+        ],
+    )
+    def test_what_does_not_parse_is_refused(
+        self, qtbot: QtBot, key: str, text: str, message: str
+    ) -> None:
+        form = ParameterForm(Parameters.from_strings({key: text}))
+        qtbot.addWidget(form)
+        with pytest.raises(PromptError, match=message):
+            form.parameters()
+
+    def test_objects_with_masks_in_files_are_not_read_while_typing(self, qtbot: QtBot) -> None:
+        text = '[{"mask": "no_such_file.png"}]'
+        form = ParameterForm(Parameters(input_objects=text))
+        qtbot.addWidget(form)
+        assert form.parameters().input_objects == text
