@@ -35,12 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a script sees its own folder only
 
 from infer_segment_anything_2.sam2_engine.automatic_masks import GridSettings  # noqa: E402
-from tests.networks import (  # noqa: E402
-    Generators,
-    blob_network,
-    differences,
-    nano_network,
-)
+from tests.blobs import blob_network  # noqa: E402
+from tests.networks import Generators, differences, nano_network  # noqa: E402
 
 Image = npt.NDArray[np.uint8]
 

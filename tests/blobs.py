@@ -12,6 +12,7 @@ steep at their edges, duplicates among neighbours, predicted IoU and stability t
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,21 +32,26 @@ _STEEPNESS = 12.0
 _HIGHEST_LOGIT = 8.0
 
 
+@cache
 @torch.no_grad()
-def make_blob_network(name: str, seed: int = 0) -> SAM2Base:
-    """Build a network that draws blobs; always the same for a name and a seed."""
+def blob_network(name: str = "sam2.1_hiera_tiny") -> SAM2Base:
+    """A network that draws blobs; always the same. Nobody may change it."""
     network = build_network(get_checkpoint(name))
-    random = torch.Generator().manual_seed(seed)
-    for tensor_name, tensor in sorted(network.state_dict().items()):
-        _fill(tensor_name, tensor, random)
+    random = torch.Generator().manual_seed(0)
+    fill_at_random(network, random)
     _let_points_be_found(network, random)
     embedding = _quieten_the_picture(network)
     _fit_discs(network, embedding, random)
     return network
 
 
+def fill_at_random(network: SAM2Base, random: torch.Generator) -> None:
+    """Set all weights to random numbers that keep activations near 1."""
+    for name, tensor in sorted(network.state_dict().items()):
+        _fill(name, tensor, random)
+
+
 def _fill(name: str, tensor: Tensor, random: torch.Generator) -> None:
-    """Random numbers that keep activations near 1."""
     is_norm = "norm" in name or name.endswith("output_upscaling.1.weight")
     if name.endswith("bias"):
         tensor.normal_(0, 0.02, generator=random)

@@ -8,7 +8,7 @@ import torch
 from skimage import data
 
 from infer_segment_anything_2.sam2_engine.automatic_masks import GridSettings
-from tests.networks import Generators, Image, blob_network, differences, nano_network
+from tests.networks import Generators, Image, differences, nano_network, random_network
 
 LANDSCAPE: Image = np.ascontiguousarray(data.coffee()[::2, ::2])  # 200 x 300
 PORTRAIT: Image = np.ascontiguousarray(LANDSCAPE[:, 60:191])  # 200 x 131
@@ -19,6 +19,8 @@ FLAT: Image = np.full((90, 120, 3), 128, np.uint8)  # all masks alike: many ties
 BORDER_POINTS = np.array(
     [[0, 0], [1, 1], [0, 1], [0.5, 0], [1, 0.5], [0.003, 0.997], [0.5, 0.5], [0.5, 0.5]]
 )
+# In noise, rounding moves a few pixels in 10,000 over one of the stability's thresholds.
+NOISE_STABILITY_TOLERANCE = 5e-4
 GRID = GridSettings(points_per_side=5, points_per_batch=10)
 
 CASES = [
@@ -68,7 +70,7 @@ def nano() -> Generators:
 
 @pytest.fixture(scope="module")
 def official() -> Generators:
-    return Generators(blob_network())
+    return Generators(random_network())
 
 
 class TestOnTheBundledNetwork:
@@ -130,7 +132,8 @@ class TestOnAnOfficialNetwork:
     ) -> None:
         settings = official.with_thresholds(image, settings, kept_by_each=0.5)
         ours = official.ours(image, settings)
-        assert not differences(ours.masks, official.meta(image, settings))
+        records = official.meta(image, settings)
+        assert not differences(ours.masks, records, NOISE_STABILITY_TOLERANCE)
         assert 0 < len(ours.masks) < ours.filter_counts.proposed
 
 

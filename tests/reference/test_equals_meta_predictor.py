@@ -17,7 +17,7 @@ from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
 from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
 from infer_segment_anything_2.sam2_engine.prompt_prediction import PredictionSettings, predict
-from tests.networks import blob_network, meta_predictor, nano_network
+from tests.networks import meta_predictor, nano_network, random_network
 
 # Meta's transforms are scripted, which torch means to give up.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is:FutureWarning")
@@ -51,7 +51,7 @@ class Subject:
 
 
 def make_subject(network_name: str, image: np.ndarray) -> Subject:
-    network = nano_network() if network_name == "nano" else blob_network()
+    network = nano_network() if network_name == "nano" else random_network()
     decoder = FastMaskDecoder(network)
     predictor = meta_predictor(network)
     predictor.set_image(image)
