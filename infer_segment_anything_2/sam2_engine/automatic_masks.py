@@ -24,7 +24,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from infer_segment_anything_2.errors import DeviceError
 from infer_segment_anything_2.prompts import Polygon
 from infer_segment_anything_2.sam2_engine.crops import (
     Crop,
@@ -48,6 +47,7 @@ from infer_segment_anything_2.sam2_engine.mask_scoring import (
     single_mask_is_stable,
 )
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.prompt_workers import PromptWorkers
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
@@ -57,6 +57,10 @@ __all__ = ["FilterCounts", "GenerationResult", "GridSettings", "generate", "sear
 
 OnProgress = Callable[[int, int], None]
 
+_REMEDY = (
+    "Lower points_per_batch, set use_m2m to False, take a smaller model, or close what else uses "
+    "the device."
+)
 # Prompts decoded together on a CPU: few enough for the intermediate tensors to stay in the cache.
 # A GPU takes as many as it is allowed to.
 _CPU_POINTS_PER_CHUNK = 8
@@ -462,10 +466,12 @@ class _CropSearch:
             try:
                 return [self._propose(points_xy_px)]
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if len(points_xy_px) == 1:
-                    raise _no_room(self._device, error) from error
+                    raise out_of_memory(
+                        self._device, "decode one point at a time", _REMEDY, error
+                    ) from error
         middle = (len(points_xy_px) + 1) // 2
         self._points_per_chunk = min(self._points_per_chunk, middle)
         return self.propose(points_xy_px[:middle]) + self.propose(points_xy_px[middle:])
@@ -675,18 +681,3 @@ class _Pile:
 def _is_above(iou: Tensor, threshold: float) -> Tensor:
     """Tell which pass; Meta's generator does not filter at all at 0 or below."""
     return iou > threshold if threshold > 0 else torch.ones_like(iou, dtype=torch.bool)
-
-
-def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
-    # torch's CPU allocator raises a plain RuntimeError
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        "can't allocate memory" in str(error)
-    )
-
-
-def _no_room(device: torch.device, error: MemoryError | RuntimeError) -> DeviceError:
-    return DeviceError(
-        f"The memory of device '{device}' does not suffice: expected room to decode one point at "
-        "a time, got out of memory. Lower points_per_batch, set use_m2m to False, take a smaller "
-        f"model, or close what else uses the device. PyTorch says: {error}"
-    )
