@@ -12,7 +12,7 @@ IKOMIA_HOME ?= $(HOME)/Ikomia
 export SAM2_BUILD_CUDA := 0
 export IKOMIA_AUTO_COMPLETION := 0
 
-.PHONY: help setup demo test check unit install package bench soak fuzz widget-shot check-install
+.PHONY: help setup demo test check unit install package bench soak fuzz widget-shot tuning-docs check-install
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,3 +67,6 @@ fuzz: setup  ## 20,000 cases of bad and odd input
 
 soak: setup  ## 200 runs in a row: does memory stay flat?
 	$(BIN)/python scripts/soak.py
+
+tuning-docs: setup  ## the pictures and figures of docs/tuning.md, on the bundled network
+	$(BIN)/python scripts/tuning_docs.py
