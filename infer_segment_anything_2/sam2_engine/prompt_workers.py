@@ -1,8 +1,10 @@
 """Threads that work on chunks of prompts side by side.
 
 Why not leave the cores to OpenMP: a decoder step is hundreds of small products, and at the end of
-each one all OpenMP threads wait for the slowest. With whole chunks per thread nobody waits.
-`benchmarks/README.md` has the figures.
+each one all OpenMP threads wait, spinning, for the slowest. With whole chunks per thread nobody
+waits. Measured on two cores that other programs kept busy (load 10), bundled network, 16 x 16
+grid, without the encoder: 270 s (38 s of CPU time) with two OpenMP threads, 5.3 s (0.7 s) with two
+workers of one thread each, 5.5 s (0.7 s) with one thread.
 """
 
 from __future__ import annotations
