@@ -132,7 +132,7 @@ def main() -> None:
         ("whole picture", denser, None),
     ]
     if arguments.crops:
-        ways.append(("2 crop layers", replace(denser, crop_n_layers=2), None))
+        ways.append(("2 crop layers", replace(GRID, crop_n_layers=2), None))
     print(f"peak memory before: {_peak_mb():.0f} MB")
     for name, grid, tiles in ways:
         start = time.perf_counter()
