@@ -8,7 +8,7 @@ import torch
 from skimage import data
 
 from infer_segment_anything_2.errors import CancelledError, DeviceError
-from infer_segment_anything_2.sam2_engine import automatic_masks
+from infer_segment_anything_2.sam2_engine import crop_search
 from infer_segment_anything_2.sam2_engine.automatic_masks import GridSettings
 from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
@@ -51,7 +51,7 @@ class TestMemory:
         self, nano: Generators, settings: GridSettings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         expected = nano.ours(PICTURE, settings).masks
-        monkeypatch.setattr(automatic_masks, "_MOST_WAITING_BYTES", -1)
+        monkeypatch.setattr(crop_search, "_MOST_WAITING_BYTES", -1)
         check_equal(nano.ours(PICTURE, settings).masks, expected)
 
     @MODES
@@ -59,13 +59,13 @@ class TestMemory:
         self, nano: Generators, settings: GridSettings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         expected = nano.ours(PICTURE, settings).masks
-        add = automatic_masks._Pile.add
+        add = crop_search._Pile.add
 
         def add_and_forget(pile: Any, candidates: Any) -> None:
             add(pile, candidates)
             pile._logits = [None] * len(pile._logits)
 
-        monkeypatch.setattr(automatic_masks._Pile, "add", add_and_forget)
+        monkeypatch.setattr(crop_search._Pile, "add", add_and_forget)
         check_equal(nano.ours(PICTURE, settings).masks, expected)
 
 
