@@ -19,7 +19,10 @@ FLAT: Image = np.full((90, 120, 3), 128, np.uint8)  # all masks alike: many ties
 BORDER_POINTS = np.array(
     [[0, 0], [1, 1], [0, 1], [0.5, 0], [1, 0.5], [0.003, 0.997], [0.5, 0.5], [0.5, 0.5]]
 )
-# In noise, rounding moves a few pixels in 10,000 over one of the stability's thresholds.
+# With random weights Meta's own logits move by a thousandth of their spread when a batch of four
+# points is decoded one by one. In noise that carries a few pixels in 10,000 over a threshold of the
+# stability; twice through the decoder (m2m) it would show in the predicted IoU, so that is compared
+# on the trained network only.
 NOISE_STABILITY_TOLERANCE = 5e-4
 GRID = GridSettings(points_per_side=5, points_per_batch=10)
 
@@ -124,7 +127,6 @@ class TestOnAnOfficialNetwork:
                 GridSettings(points_per_side=3, multimask_output=False, mask_threshold=0.2),
                 id="single masks",
             ),
-            pytest.param(TINY, GridSettings(points_per_side=2, use_m2m=True), id="m2m"),
         ],
     )
     def test_finds_the_same_masks(
