@@ -12,7 +12,7 @@ IKOMIA_HOME ?= $(HOME)/Ikomia
 export SAM2_BUILD_CUDA := 0
 export IKOMIA_AUTO_COMPLETION := 0
 
-.PHONY: help setup demo test check unit install package bench soak fuzz widget-shot tuning-docs check-install
+.PHONY: help setup demo test check unit install package check-install widget-shot bench fuzz soak tuning-docs audit
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,3 +70,7 @@ soak: setup  ## 200 runs in a row: does memory stay flat?
 
 tuning-docs: setup  ## the pictures and figures of docs/tuning.md, on the bundled network
 	$(BIN)/python scripts/tuning_docs.py
+
+audit: setup  ## known vulnerabilities of the dependencies, asked of PyPI; before a release
+	$(BIN)/pip install --quiet pip-audit
+	$(BIN)/pip-audit --progress-spinner off -r requirements.txt
