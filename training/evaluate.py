@@ -49,7 +49,7 @@ class Grid:
 
     points_per_side: int = 32
     pred_iou_thresh: float = 0.6
-    stability_score_thresh: float = 0.8
+    stability_score_thresh: float = 0.7
     box_nms_thresh: float = 0.7
 
 
