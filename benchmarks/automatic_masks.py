@@ -29,12 +29,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from pycocotools import mask as coco
 from skimage import data, io, transform
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a script sees its own folder only
 
 from infer_segment_anything_2.sam2_engine.automatic_masks import GridSettings  # noqa: E402
+from infer_segment_anything_2.sam2_engine.mask_set import MaskSet  # noqa: E402
 from tests.blobs import blob_network  # noqa: E402
 from tests.networks import Generators, differences, nano_network  # noqa: E402
 
@@ -58,11 +60,13 @@ class Case:
         network: "nano" or an official name.
         megapixels: To scale the picture to; 0 leaves it as it is.
         settings: Of the grid; the thresholds are found on the picture.
+        precision: Of our side; Meta's runs in float32.
     """
 
     network: str
     settings: GridSettings
     megapixels: float = 0.0
+    precision: torch.dtype = torch.float32
 
 
 GRID = GridSettings()
@@ -74,7 +78,9 @@ CASES = {
     ),
     "short-m2m": Case("nano", replace(GRID, points_per_side=6, use_m2m=True)),
     "nano": Case("nano", GRID),
+    "nano-bfloat16": Case("nano", GRID, precision=torch.bfloat16),
     "tiny": Case("sam2.1_hiera_tiny", GRID),
+    "tiny-bfloat16": Case("sam2.1_hiera_tiny", GRID, precision=torch.bfloat16),
     "tiny-16": Case("sam2.1_hiera_tiny", replace(GRID, points_per_side=16)),
     "tiny-8": Case("sam2.1_hiera_tiny", replace(GRID, points_per_side=8)),
     "tiny-m2m": Case("sam2.1_hiera_tiny", replace(GRID, points_per_side=8, use_m2m=True)),
@@ -166,7 +172,8 @@ def prepare(arguments: argparse.Namespace) -> tuple[Generators, Image, GridSetti
     if arguments.thresholds:
         iou, stability = arguments.thresholds
         settings = replace(settings, pred_iou_thresh=iou, stability_score_thresh=stability)
-    return Generators(network), load_picture(arguments.picture, case.megapixels), settings
+    sides = Generators(network, case.precision)
+    return sides, load_picture(arguments.picture, case.megapixels), settings
 
 
 def load_picture(name: str, megapixels: float) -> Image:
@@ -216,7 +223,21 @@ def time_both(arguments: argparse.Namespace) -> dict[str, Any]:
     row["passed_both"] = counts.after_stability / counts.proposed
     if "meta" in runs:
         row["differences"] = differences(results["ours"].masks, results["meta"])
+        row["agreement"] = agreement(results["ours"].masks, results["meta"])
     return row
+
+
+def agreement(masks: MaskSet, records: list[dict[str, Any]]) -> str:
+    """Tell how many masks each side has, and how well each of Meta's is matched by one of ours."""
+    if not len(masks) or not records:
+        return f"{len(masks)} of {len(records)}"
+    mine = [rle.to_coco() for rle in masks.rles]
+    theirs = [
+        coco.frPyObjects(record["segmentation"], *record["segmentation"]["size"])
+        for record in records
+    ]
+    best = coco.iou(mine, theirs, [0] * len(theirs)).max(axis=0)
+    return f"{len(masks)} of {len(records)}, matched IoU {best.mean():.4f}, least {best.min():.3f}"
 
 
 def measure_memory(side: str) -> Callable[[argparse.Namespace], dict[str, Any]]:
@@ -294,6 +315,7 @@ def markdown_row(row: dict[str, Any]) -> str:
         elapsed, cpu = row["meta_s"] / row["ours_s"], row["meta_cpu_s"] / row["ours_cpu_s"]
         ratio = f"{elapsed:.1f} ({cpu:.1f})"
         verdict = "yes" if not row["differences"] else f"no: {'; '.join(row['differences'][:3])}"
+        verdict += f" ({row['agreement']})"
     memory = " / ".join(f"{row[key]:.0f}" if key in row else "-" for key in ("meta_mb", "ours_mb"))
     passing = f"{row['passed_iou']:.0%} / {row['passed_both']:.0%}"
     cells = [row["case"], row["picture"], row["allocator"], passing, str(row["masks"])]

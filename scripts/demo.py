@@ -103,9 +103,11 @@ def make_subjects() -> list[Subject]:
 
     return [
         Subject("coins", data.coins(), (158, 190), (138, 170, 178, 212), (140, 172)),
-        Subject("coffee", data.coffee(), (290, 190), (165, 60, 425, 330), (200, 300)),
+        Subject("coffee", data.coffee(), (287, 130), (170, 15, 425, 335), (365, 275)),
         Subject("rocket", data.rocket(), (320, 250), (295, 90, 345, 330), (300, 100)),
-        Subject("scene", draw_scene(4_000_007).image_hwc, (128, 128), (60, 60, 200, 200), (62, 62)),
+        Subject(
+            "scene", draw_scene(4_000_007).image_hwc, (147, 165), (98, 108, 196, 206), (106, 114)
+        ),
     ]
 
 

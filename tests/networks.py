@@ -93,14 +93,17 @@ class Generators:
 
     Args:
         network: Meta's.
+        precision: Of ours; Meta's runs in float32.
     """
 
-    def __init__(self, network: SAM2Base) -> None:
+    def __init__(self, network: SAM2Base, precision: torch.dtype = torch.float32) -> None:
         self.network = network
-        self.decoder = FastMaskDecoder(network)
+        self.precision = precision
+        self.decoder = FastMaskDecoder(network, precision)
 
     def embed(self, image_rgb_hwc: Image) -> PreparedImage:
-        return self.decoder.prepare(embed_image(self.network, image_rgb_hwc))
+        embedding = embed_image(self.network, image_rgb_hwc, precision=self.precision)
+        return self.decoder.prepare(embedding)
 
     def ours(
         self, image_rgb_hwc: Image, settings: GridSettings, on_progress: OnProgress | None = None
