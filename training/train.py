@@ -48,15 +48,15 @@ class Settings:
     run_dir: Path
     config: Path = _MODEL_DIR / "sam2_demo_nano.yaml"
     start: Path | None = None
-    steps: int = 4000
+    steps: int = 3450
     processes: int = 1
     workers: int = 0
     device: str = "cpu"
     scenes: int = 4
     clicks: int = 6
-    boxes: int = 5
-    first_corrections: int = 2
-    second_corrections: int = 1
+    boxes: int = 4
+    first_corrections: int = 3
+    second_corrections: int = 3
     learning_rate: float = 1e-3
     warmup_steps: int = 150
     decay_share: float = 0.5
