@@ -108,7 +108,7 @@ class TestJoinCutMasks:
 
 @pytest.fixture(scope="module")
 def scene() -> BigScene:
-    return draw_big_scene(8, 96, 1)
+    return draw_big_scene(18, 42, 1)
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,12 @@ class TestRecall:
     """With the bundled network, on a picture of 0.6 megapixels and tiles of its own input size."""
 
     def test_is_higher_with_tiles(self, engine: Engine, scene: BigScene) -> None:
-        grid = GridSettings(points_per_side=6, pred_iou_thresh=0.5, stability_score_thresh=0.7)
-        as_many_points = replace(grid, points_per_side=25)
-        plain = engine.generate(scene.image_rgb_hwc, as_many_points)
-        tiled = engine.generate(scene.image_rgb_hwc, grid, tiles=TileSettings(256))
-        assert recall(tiled.masks, scene.small) > recall(plain.masks, scene.small) + 0.2
+        grid = GridSettings(points_per_side=12, pred_iou_thresh=0.5, stability_score_thresh=0.7)
+        plain = engine.generate(scene.image_rgb_hwc, replace(grid, points_per_side=24))
+        tiled = engine.generate(scene.image_rgb_hwc, grid, tiles=TileSettings(256, 0.1))
+        assert recall(tiled.masks, scene.small) > recall(plain.masks, scene.small) + 0.5
         assert tiled.filter_counts.shown == len(tiled.masks)
-        assert tiled.filter_counts.points == 36 * (4 * 4 + 1)
+        assert tiled.filter_counts.points == 144 * (4 * 4 + 1)
 
     def test_of_a_small_picture_is_that_without_tiles(
         self, engine: Engine, scene: BigScene
