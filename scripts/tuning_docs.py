@@ -370,7 +370,7 @@ def _painted(result: Segmentation, marks_shared: bool) -> Picture:
 def _faded(image_hwc: Picture) -> Picture:
     """With less colour, so that masks stand out."""
     grey_hw1 = image_hwc.mean(axis=2, keepdims=True)
-    return np.asarray(0.4 * image_hwc + 0.6 * grey_hw1, np.uint8)
+    return np.asarray(0.55 * image_hwc + 0.45 * grey_hw1, np.uint8)
 
 
 def _written(value: object) -> str:
@@ -545,18 +545,20 @@ def make_contrast(bench: Bench, folder: Path) -> str:
         (scene.image_hwc, scene.object_ids_hw.astype(np.int64))
         for scene in first_scenes(bench.scale.scenes, is_colourful)
     ]
+    known = sum(compare(MaskSet.empty(labels.shape[:2]), labels).objects for _, labels in scenes)
     parts = [
-        f"{len(scenes)} drawn scenes in colour, and what becomes of them, with `points_per_side` "
+        f"{len(scenes)} drawn scenes in colour with {known} objects of at least "
+        f"{LEAST_OBJECT_PX} pixels, and what becomes of them, with `points_per_side` "
         f"{bench.scale.table_points_per_side}; each cell: objects found, masks per picture.\n",
         _contrast_table(bench, scenes, CONDITIONS, REMEDIES[:-1]),
     ]
     coins = [(bench.picture("coins"), coin_labels())] if bench.scale.colour else []
     if coins:
         parts += [
-            "\nThe photo of 24 coins (grey):\n",
+            "The photo of 24 coins (grey):\n",
             _contrast_table(bench, coins, CONDITIONS[1:], REMEDIES),
         ]
-        parts.append(f"\n![The coins, flat and stretched]({PICTURES}/contrast.jpg)\n")
+        parts.append(f"![The coins, flat and stretched]({PICTURES}/contrast.jpg)\n")
         draw_contrast(bench, coins[0], folder / "contrast.jpg")
     return "\n".join(parts)
 
