@@ -82,6 +82,9 @@ CASES = {
     "tiny": Case("sam2.1_hiera_tiny", GRID),
     "tiny-bfloat16": Case("sam2.1_hiera_tiny", GRID, precision=torch.bfloat16),
     "tiny-16": Case("sam2.1_hiera_tiny", replace(GRID, points_per_side=16)),
+    "tiny-16-bfloat16": Case(
+        "sam2.1_hiera_tiny", replace(GRID, points_per_side=16), precision=torch.bfloat16
+    ),
     "tiny-8": Case("sam2.1_hiera_tiny", replace(GRID, points_per_side=8)),
     "tiny-m2m": Case("sam2.1_hiera_tiny", replace(GRID, points_per_side=8, use_m2m=True)),
     "tiny-crops": Case(

@@ -24,7 +24,7 @@ OUTPUT = REPOSITORY / "demo_output"
 IKOMIA_HOME = OUTPUT / ".ikomia_home"
 
 # The bundled network is small and rates itself with less certainty than Meta's do.
-AUTOMATIC = {"points_per_side": 24, "iou_thresh": 0.7, "stability_score_thresh": 0.85}
+AUTOMATIC = {"points_per_side": 32, "iou_thresh": 0.6, "stability_score_thresh": 0.8}
 NO_PROMPT = {"input_point": "", "input_point_label": "", "input_box": "", "multimask_output": False}
 
 Picture = npt.NDArray[np.uint8]

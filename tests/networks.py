@@ -159,7 +159,12 @@ class Generators:
 
 
 def _quantile_in_a_gap(values: npt.NDArray[np.float32], part: float) -> float:
-    """A number near the quantile, in the middle of the widest gap between values there."""
+    """A number near the quantile, in the middle of the widest gap between values there.
+
+    0, which keeps all, where there is no value: all masks are empty, as in a picture of one pixel.
+    """
+    if not values.size:
+        return 0.0
     ranked = np.sort(values).astype(np.float64)
     place = int(part * (ranked.size - 1))
     near = ranked[max(0, place - 3) : place + 4]

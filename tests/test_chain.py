@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,13 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+_chain_numbers = count(1)
+
+
 def chain(*names: str) -> tuple[Workflow, list[Any]]:
     """A workflow of tasks one behind the other, connected by the host itself."""
-    workflow = Workflow()
+    # A name of its own: runs of one name and second share a folder.
+    workflow = Workflow(f"Chain {next(_chain_numbers)}")
     tasks = [workflow.add_task(name=name, auto_connect=True) for name in names]
     for task in tasks:
         if task.name == PLUGIN_NAME:

@@ -227,7 +227,7 @@ _VALUES = st.one_of(
     st.integers(),
     st.integers(-5, 5).map(lambda power: 10 ** (power * 1000) if power > 0 else power),
     st.binary(max_size=5),
-    st.complex_numbers(),
+    st.complex_numbers(allow_subnormal=False),
     st.tuples(st.integers(), _FLOATS),
     st.sets(st.integers(), max_size=3),
     st.floats(width=32, allow_subnormal=False).map(np.float32),
