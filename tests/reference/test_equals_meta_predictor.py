@@ -25,8 +25,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is:FutureWarn
 # Predicted IoU in float32, after another order of additions. The weights of the network of official
 # shape are steep: Meta's own float32 is up to 1.7e-4 off its float64 there, and ours 1.2e-4.
 IOU_TOLERANCE = {"nano": 1e-5, "official tiny": 3e-4}
-# Pixels that may fall on the other side of the threshold, of all. Masks of random weights are noise:
-# there, pixels lie near the threshold everywhere.
+# Pixels that may fall on the other side of the threshold, of all. Masks of random weights are
+# noise: there, pixels lie near the threshold everywhere.
 PIXEL_SHARE = {"nano": 1e-5, "official tiny": 1e-3}
 
 OBJECTS = [
