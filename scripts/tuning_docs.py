@@ -132,7 +132,7 @@ STRIPS = (
     Strip("min_mask_region_area", (0, 50, 1000)),
     Strip("keep_components", ("all", "largest", "clicked")),
     Strip("min_mask_area", (0, 500, 1500)),
-    Strip("max_mask_area", (1500, 5000, 0)),
+    Strip("max_mask_area", (1500, 3000, 0)),
     Strip("overlap", ("keep", "smallest_on_top", "highest_score"), marks_shared=True),
 )
 
