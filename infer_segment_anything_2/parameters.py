@@ -356,15 +356,15 @@ class Parameters:
         True,
         "everything",
         "Three masks per point",
-        "Each grid point proposes three masks (part, object, whole) instead of one. Off is faster "
-        "and finds less.",
+        "Each grid point proposes three masks (part, object, whole) instead of one. Off finds less, "
+        "and is little faster.",
     )
     use_m2m: bool = _row(
         "bool",
         False,
         "everything",
         "Refine masks (m2m)",
-        "Pass each proposed mask through the decoder a second time. Cleaner edges, about three "
+        "Pass each proposed mask through the decoder a second time. Cleaner edges, three to five "
         "times the time.",
     )
     mask_threshold: float = _row(
