@@ -356,8 +356,8 @@ class Parameters:
         True,
         "everything",
         "Three masks per point",
-        "Each grid point proposes three masks (part, object, whole) instead of one. Off finds less, "
-        "and is little faster.",
+        "Each grid point proposes three masks (part, object, whole) instead of one. Off finds "
+        "less, and is little faster.",
     )
     use_m2m: bool = _row(
         "bool",
