@@ -175,12 +175,16 @@ def _quantile_in_a_gap(values: npt.NDArray[np.float32], part: float) -> float:
 
 
 def differences(
-    masks: MaskSet, records: list[dict[str, Any]], stability_tolerance: float = 1e-5
+    masks: MaskSet,
+    records: list[dict[str, Any]],
+    stability_tolerance: float = 1e-5,
+    pixel_share: float = 1e-5,
 ) -> list[str]:
     """What our masks and Meta's records do not have in common; nothing when they are equal.
 
-    Predicted IoU may differ by 1e-5, stability by what is given, a mask by one pixel in 100,000
-    (rounded up), and nothing else.
+    Predicted IoU may differ by 1e-5; stability by what is given, or by what one pixel on the other
+    side of a threshold makes of it, which is more in a small mask; a mask by the given share of the
+    pixels (rounded up), one in 100,000; and nothing else.
     """
     if len(masks) != len(records):
         return [f"{len(masks)} masks instead of {len(records)}"]
@@ -197,12 +201,16 @@ def differences(
                 found.append(f"mask {i}: {key} {column[i].tolist()} instead of {record[key]}")
         for key, score, tolerance in (
             ("predicted_iou", masks.predicted_iou[i], 1e-5),
-            ("stability_score", masks.stability_score[i], stability_tolerance),
+            (
+                "stability_score",
+                masks.stability_score[i],
+                max(stability_tolerance, 1 / max(record["area"], 1)),
+            ),
         ):
             if not np.isclose(score, record[key], rtol=0, atol=tolerance, equal_nan=True):
                 found.append(f"mask {i}: {key} {score} instead of {record[key]}")
         drawn = rle_to_mask(record["segmentation"])
         wrong_px = np.count_nonzero(masks.rles[i].decode() != drawn)
-        if wrong_px > math.ceil(drawn.size / 100_000):
+        if wrong_px > math.ceil(drawn.size * pixel_share):
             found.append(f"mask {i}: {wrong_px} of {drawn.size} pixels")
     return found

@@ -15,12 +15,20 @@ import torch
 
 from infer_segment_anything_2.errors import ParameterError
 
-__all__ = ["PRECISION_NAMES", "choose_device", "choose_precision", "pick_precision", "probe_device"]
+__all__ = [
+    "PRECISION_NAMES",
+    "choose_device",
+    "choose_precision",
+    "multiplies_rightly",
+    "pick_precision",
+    "probe_device",
+]
 
 _logger = logging.getLogger("ikomia.infer_segment_anything_2.devices")
 
 PRECISION_NAMES = ("auto", "float32", "bfloat16", "float16")
 
+_PRODUCT_TOLERANCE = 0.05  # of the largest; bfloat16 has eight binary digits
 _BFLOAT16_CAPABILITY = (8, 0)  # Ampere; older cards only emulate it
 _FLOAT16_CAPABILITY = (7, 0)  # Volta, the first with fast half precision
 
@@ -112,7 +120,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
     A half precision that the device cannot run, or only more slowly than float32, is replaced by
     float32 with one warning per process, like a missing GPU by the CPU: the masks are right either
-    way. bfloat16 on a CPU is granted: it works everywhere and is fast on some.
+    way. bfloat16 on a CPU is granted where its products are right.
 
     Args:
         name: One of ``PRECISION_NAMES``.
@@ -128,7 +136,33 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
             f"The device '{device}' does not run {name} well: computing in float32. "
             "Set precision to auto to have the best one chosen."
         )
+    if precision != torch.float32 and not multiplies_rightly(device, precision):
+        _process.warn(
+            f"The device '{device}' multiplies wrongly in {str(precision).removeprefix('torch.')}: "
+            "computing in float32. On a CPU another library that was loaded before PyTorch, as "
+            "Ikomia's OpenCV, may have put its own product in the place of PyTorch's; set "
+            "precision to auto or float32 to silence this."
+        )
+        return torch.float32
     return precision
+
+
+def multiplies_rightly(device: torch.device, precision: torch.dtype) -> bool:
+    """Whether products of matrices in a number format are about those in float32.
+
+    They are not in a process that imported Ikomia 0.16.1 before PyTorch: bfloat16 products on the
+    CPU come out as noise or NaN there, without any error.
+
+    Args:
+        device: Where to multiply.
+        precision: Of the factors.
+    """
+    steps = torch.linspace(-1, 1, 64, device=device)
+    left_hw, right_hw = steps[:, None] * steps.cos(), steps[:, None].cos() + steps
+    expected_hw = left_hw @ right_hw
+    product_hw = (left_hw.to(precision) @ right_hw.to(precision)).float()
+    largest = expected_hw.abs().max()
+    return bool(((product_hw - expected_hw).abs() <= _PRODUCT_TOLERANCE * largest).all())
 
 
 def pick_precision(name: str, capability: tuple[int, int] | None) -> torch.dtype:

@@ -24,6 +24,8 @@ BORDER_POINTS = np.array(
 # stability; twice through the decoder (m2m) it would show in the predicted IoU, so that is compared
 # on the trained network only.
 NOISE_STABILITY_TOLERANCE = 5e-4
+# Masks of noise have pixels near the threshold everywhere.
+NOISE_PIXEL_SHARE = 1e-3
 GRID = GridSettings(points_per_side=5, points_per_batch=10)
 
 CASES = [
@@ -135,7 +137,7 @@ class TestOnAnOfficialNetwork:
         settings = official.with_thresholds(image, settings, kept_by_each=0.5)
         ours = official.ours(image, settings)
         records = official.meta(image, settings)
-        assert not differences(ours.masks, records, NOISE_STABILITY_TOLERANCE)
+        assert not differences(ours.masks, records, NOISE_STABILITY_TOLERANCE, NOISE_PIXEL_SHARE)
         assert 0 < len(ours.masks) < ours.filter_counts.proposed
 
 
