@@ -11,10 +11,10 @@ from infer_segment_anything_2.sam2_engine import devices
 from infer_segment_anything_2.sam2_engine.devices import (
     choose_device,
     choose_precision,
-    multiplies_rightly,
     pick_precision,
     probe_device,
 )
+from tests.half_precision import skip_without
 
 CPU = torch.device("cpu")
 HAS_GPU = torch.cuda.is_available()
@@ -75,8 +75,7 @@ class TestChoosePrecision:
     def test_says_nothing_when_the_wish_is_granted(
         self, name: str, warned: list[logging.LogRecord]
     ) -> None:
-        if not multiplies_rightly(CPU, getattr(torch, name, torch.float32)):
-            pytest.skip("Ikomia, imported before torch, broke these products in this process")
+        skip_without(getattr(torch, name, torch.float32))
         choose_precision(name, CPU)
         assert warned == []
 

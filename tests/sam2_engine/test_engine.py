@@ -23,6 +23,7 @@ from infer_segment_anything_2.sam2_engine.mask_decoder import (
 )
 from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel, load_model
 from infer_segment_anything_2.segmentation import Segmenter
+from tests.half_precision import skip_without
 
 CLICK = ObjectPrompt(points_xy_px=((60.0, 30.0),), labels=(1,))
 BOX = ObjectPrompt(box_xyxy_px=(20.0, 10.0, 100.0, 90.0))
@@ -160,8 +161,7 @@ class TestPredict:
 
 class TestHalfPrecision:
     def test_bfloat16_agrees_with_float32(self, photo: np.ndarray) -> None:
-        if not multiplies_rightly(torch.device("cpu"), torch.bfloat16):
-            pytest.skip("Ikomia, imported before torch, broke bfloat16 products of this process")
+        skip_without(torch.bfloat16)
         masks = []
         for precision in (torch.float32, torch.bfloat16):
             engine = Engine(

@@ -15,7 +15,6 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import infer_segment_anything_2
-from infer_segment_anything_2.sam2_engine.devices import multiplies_rightly
 from infer_segment_anything_2.sam2_engine.image_embedding import Embedding
 from infer_segment_anything_2.sam2_engine.mask_decoder import (
     MOST_LOW_RANK_TOKENS,
@@ -23,6 +22,7 @@ from infer_segment_anything_2.sam2_engine.mask_decoder import (
     FastMaskDecoder,
     PreparedImage,
 )
+from tests.half_precision import skip_without
 
 OFFICIAL = Path(sam2.__file__).parent / "configs" / "sam2.1" / "sam2.1_hiera_t.yaml"
 DEMO = Path(infer_segment_anything_2.__file__).parent / "demo_model"
@@ -150,11 +150,6 @@ KINDS = [
 ]  # fmt: skip
 
 
-def skip_without_bfloat16() -> None:
-    if not multiplies_rightly(torch.device("cpu"), torch.bfloat16):
-        pytest.skip("Ikomia, imported before torch, broke bfloat16 products of this process")
-
-
 class TestAgainstMeta:
     @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
     @pytest.mark.parametrize("kind", KINDS)
@@ -170,7 +165,7 @@ class TestAgainstMeta:
     @pytest.mark.parametrize("kind", ["one point", "mask and point"])
     @pytest.mark.parametrize("name", ["official at 256", "demo"])
     def test_bfloat16(self, name: str, kind: str) -> None:
-        skip_without_bfloat16()
+        skip_without(torch.bfloat16)
         assert_equal_to_metas(name, kind, torch.float32, inner=torch.bfloat16)
 
     def test_many_points_take_the_other_path(self) -> None:
@@ -250,7 +245,7 @@ class TestMaskLogits:
 
 
 def test_two_pictures_and_two_threads_do_not_mix() -> None:
-    skip_without_bfloat16()
+    skip_without(torch.bfloat16)
     model = network("demo", torch.float32)
     decoder = FastMaskDecoder(model)
     sparse_bnc, _ = prompts(model, "one point", torch.float32, PROMPTS)
