@@ -32,6 +32,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PLUGIN_NAME = "infer_segment_anything_2"
 
 
+@pytest.fixture(autouse=True)
+def full_openmp_teams() -> Iterator[None]:
+    """Meta's code, which asks for it nowhere, computes rightly after Ikomia was imported too."""
+    from infer_segment_anything_2.sam2_engine.openmp import full_teams
+
+    with full_teams():
+        yield
+
+
 @pytest.fixture(scope="session")
 def ikomia_home() -> Iterator[Path]:
     """The folder of a real Ikomia in which the plugin is linked."""

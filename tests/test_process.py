@@ -115,6 +115,19 @@ class TestEverything:
         assert np.array_equal(task.get_image_with_mask(), photo)
         assert any("4 points, 12 masks" in message for message in caplog.messages)
 
+    def test_bfloat16_gives_about_the_masks_of_float32(
+        self, new_workflow: NewWorkflow, photo: np.ndarray
+    ) -> None:
+        workflow, task = new_workflow(input_point=[60, 30])
+        masks = []
+        for precision in ("float32", "bfloat16"):
+            task.set_parameters({"precision": precision})
+            workflow.run_on(array=photo)
+            results = task.get_output(5).data
+            assert results["settings"]["precision"] == precision
+            masks.append(results["masks"][0]["segmentation"])
+        assert coco.iou([masks[0]], [masks[1]], [False])[0, 0] > 0.9
+
     def test_every_output_is_json(self, new_workflow: NewWorkflow, photo: np.ndarray) -> None:
         workflow, task = new_workflow(**EVERYTHING)
         workflow.run_on(array=photo)

@@ -14,6 +14,7 @@ import warnings
 import torch
 
 from infer_segment_anything_2.errors import ParameterError
+from infer_segment_anything_2.sam2_engine.openmp import full_teams
 
 __all__ = [
     "PRECISION_NAMES",
@@ -139,19 +140,20 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if precision != torch.float32 and not multiplies_rightly(device, precision):
         _process.warn(
             f"The device '{device}' multiplies wrongly in {str(precision).removeprefix('torch.')}: "
-            "computing in float32. On a CPU another library that was loaded before PyTorch, as "
-            "Ikomia's OpenCV, may have put its own product in the place of PyTorch's; set "
-            "precision to auto or float32 to silence this."
+            "computing in float32. On a CPU the variable OMP_THREAD_LIMIT may be lower than "
+            "OMP_NUM_THREADS, which breaks PyTorch's products; set both alike, or set precision to "
+            "auto or float32 to silence this."
         )
         return torch.float32
     return precision
 
 
+@full_teams()
 def multiplies_rightly(device: torch.device, precision: torch.dtype) -> bool:
     """Whether products of matrices in a number format are about those in float32.
 
-    They are not in a process that imported Ikomia 0.16.1 before PyTorch: bfloat16 products on the
-    CPU come out as noise or NaN there, without any error.
+    They are not where OpenMP may use fewer threads than PyTorch counts on (OMP_THREAD_LIMIT, or
+    what `openmp` prevents): a part of a bfloat16 product is never computed, without any error.
 
     Args:
         device: Where to multiply.

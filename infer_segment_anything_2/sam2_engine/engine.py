@@ -21,6 +21,7 @@ from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
 from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
 from infer_segment_anything_2.sam2_engine.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel
+from infer_segment_anything_2.sam2_engine.openmp import full_teams
 from infer_segment_anything_2.sam2_engine.prompt_prediction import (
     Prediction,
     PredictionSettings,
@@ -53,6 +54,7 @@ class Engine:
         self._decoder = FastMaskDecoder(model.network, dtype=model.precision)
         self._cache: EmbeddingCache[PreparedImage] = EmbeddingCache(cache_bytes)
 
+    @full_teams()
     def embed(
         self, image_rgb_hwc: npt.NDArray[np.uint8], *, input_size_percent: int = _WHOLE
     ) -> PreparedImage:
@@ -87,6 +89,7 @@ class Engine:
         self._cache.put(digest, image)
         return image
 
+    @full_teams()
     def predict(
         self,
         image: PreparedImage,
@@ -115,6 +118,7 @@ class Engine:
             on_progress=on_progress,
         )
 
+    @full_teams()
     def generate(
         self,
         image_rgb_hwc: npt.NDArray[np.uint8],

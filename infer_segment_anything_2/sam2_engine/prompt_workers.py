@@ -18,6 +18,8 @@ from typing import TypeVar
 
 import torch
 
+from infer_segment_anything_2.sam2_engine.openmp import full_teams
+
 __all__ = ["PromptWorkers"]
 
 Item = TypeVar("Item")
@@ -75,6 +77,7 @@ class PromptWorkers:
         if self._executor is None:
             yield from map(function, items)
             return
+        function = full_teams()(function)
         pending: deque[Future[Result]] = deque()
         for item in items:
             pending.append(self._executor.submit(function, item))

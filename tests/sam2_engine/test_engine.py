@@ -14,7 +14,6 @@ from infer_segment_anything_2.errors import DeviceError
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.automatic_masks import GridSettings
-from infer_segment_anything_2.sam2_engine.devices import multiplies_rightly
 from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.mask_decoder import (
     DecodedPrompts,
@@ -23,7 +22,6 @@ from infer_segment_anything_2.sam2_engine.mask_decoder import (
 )
 from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel, load_model
 from infer_segment_anything_2.segmentation import Segmenter
-from tests.half_precision import skip_without
 
 CLICK = ObjectPrompt(points_xy_px=((60.0, 30.0),), labels=(1,))
 BOX = ObjectPrompt(box_xyxy_px=(20.0, 10.0, 100.0, 90.0))
@@ -161,7 +159,6 @@ class TestPredict:
 
 class TestHalfPrecision:
     def test_bfloat16_agrees_with_float32(self, photo: np.ndarray) -> None:
-        skip_without(torch.bfloat16)
         masks = []
         for precision in (torch.float32, torch.bfloat16):
             engine = Engine(
@@ -191,10 +188,9 @@ class TestSegmenter:
         )
         assert segmenter.load(parameters) is engine
 
-    def test_half_precision_is_right_or_not_used(self, photo: np.ndarray) -> None:
+    def test_half_precision_is_given_on_a_cpu(self) -> None:
         segmenter = Segmenter()
         engine = segmenter.load(
             Parameters(model_name="sam2_demo_nano", cuda=False, precision="bfloat16")
         )
-        works = multiplies_rightly(torch.device("cpu"), torch.bfloat16)
-        assert engine.model.precision == (torch.bfloat16 if works else torch.float32)
+        assert engine.model.precision == torch.bfloat16

@@ -22,7 +22,6 @@ from infer_segment_anything_2.sam2_engine.mask_decoder import (
     FastMaskDecoder,
     PreparedImage,
 )
-from tests.half_precision import skip_without
 
 OFFICIAL = Path(sam2.__file__).parent / "configs" / "sam2.1" / "sam2.1_hiera_t.yaml"
 DEMO = Path(infer_segment_anything_2.__file__).parent / "demo_model"
@@ -165,7 +164,6 @@ class TestAgainstMeta:
     @pytest.mark.parametrize("kind", ["one point", "mask and point"])
     @pytest.mark.parametrize("name", ["official at 256", "demo"])
     def test_bfloat16(self, name: str, kind: str) -> None:
-        skip_without(torch.bfloat16)
         assert_equal_to_metas(name, kind, torch.float32, inner=torch.bfloat16)
 
     def test_many_points_take_the_other_path(self) -> None:
@@ -245,7 +243,6 @@ class TestMaskLogits:
 
 
 def test_two_pictures_and_two_threads_do_not_mix() -> None:
-    skip_without(torch.bfloat16)
     model = network("demo", torch.float32)
     decoder = FastMaskDecoder(model)
     sparse_bnc, _ = prompts(model, "one point", torch.float32, PROMPTS)
