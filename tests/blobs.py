@@ -1,8 +1,7 @@
 """Networks of official shape that draw blobs, for want of Meta's weights.
 
 With random weights every mask is noise: its box is the whole picture, so one of thousands survives
-the suppression, and as noise has pixels arbitrarily near to the threshold, no two float32 programs
-agree on it. Here a few random weights are replaced, such that the picture finds the point that was
+the suppression. Here a few random weights are replaced, such that the picture finds the point that was
 asked for by its position, and the layers behind it are fitted, one after the other by least
 squares, to draw a disc around it. The outcome is not beautiful (an IoU with the disc of about one
 half), but like masks of trained weights in what counts here: connected areas of several sizes,
@@ -38,26 +37,23 @@ def blob_network(name: str = "sam2.1_hiera_tiny") -> SAM2Base:
     """A network that draws blobs; always the same. Nobody may change it."""
     network = build_network(get_checkpoint(name))
     random = torch.Generator().manual_seed(0)
-    fill_at_random(network, random)
+    for key, tensor in sorted(network.state_dict().items()):
+        _fill(key, tensor, random)
     _let_points_be_found(network, random)
     embedding = _quieten_the_picture(network)
     _fit_discs(network, embedding, random)
     return network
 
 
-def fill_at_random(network: SAM2Base, random: torch.Generator) -> None:
-    """Set all weights to random numbers that keep activations near 1."""
-    for name, tensor in sorted(network.state_dict().items()):
-        _fill(name, tensor, random)
-
-
-def _fill(name: str, tensor: Tensor, random: torch.Generator) -> None:
-    is_norm = "norm" in name or name.endswith("output_upscaling.1.weight")
-    if name.endswith("bias"):
+def _fill(key: str, tensor: Tensor, random: torch.Generator) -> None:
+    """Random numbers that keep activations near 1: steeper ones would enlarge every rounding."""
+    is_norm = "norm" in key or key.endswith("output_upscaling.1.weight")
+    is_code = any(word in key for word in ("embed", "token", "positional"))
+    if key.endswith("bias"):
         tensor.normal_(0, 0.02, generator=random)
     elif is_norm and tensor.ndim == 1:
         tensor.fill_(1)
-    elif tensor.ndim < 2 or "embed" in name or "token" in name or "positional" in name:
+    elif tensor.ndim < 2 or (is_code and not key.endswith("proj.weight")):
         tensor.normal_(0, 1, generator=random)
     else:
         tensor.normal_(0, 1 / math.sqrt(tensor[0].numel()), generator=random)

@@ -22,12 +22,10 @@ from infer_segment_anything_2.sam2_engine.automatic_masks import (
     OnProgress,
     generate,
 )
-from infer_segment_anything_2.sam2_engine.checkpoints import get_checkpoint
 from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
 from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
 from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
-from infer_segment_anything_2.sam2_engine.model_loading import build_network, load_model
-from tests.blobs import fill_at_random
+from infer_segment_anything_2.sam2_engine.model_loading import load_model
 
 Image = npt.NDArray[np.uint8]
 
@@ -36,22 +34,6 @@ Image = npt.NDArray[np.uint8]
 def nano_network() -> SAM2Base:
     """The bundled network: trained, 256 pixels, fast. Nobody may change it."""
     return load_model("sam2_demo_nano", device=torch.device("cpu")).network
-
-
-@cache
-def random_network(name: str = "sam2.1_hiera_tiny") -> SAM2Base:
-    """A network of an official shape with random weights; always the same.
-
-    Its masks are noise, with pixels as near to any threshold as there are numbers. Nobody may
-    change it.
-    """
-    network = build_network(get_checkpoint(name))
-    fill_at_random(network, torch.Generator().manual_seed(0))
-    for part in (network.sam_mask_decoder, network.sam_prompt_encoder):
-        for layer in part.modules():
-            if isinstance(layer, (torch.nn.Linear, torch.nn.ConvTranspose2d)):
-                layer.weight.mul_(0.6)  # about as much as torch's own initialisation
-    return network
 
 
 def meta_predictor(network: SAM2Base, **options: Any) -> SAM2ImagePredictor:
@@ -139,7 +121,7 @@ class Generators:
     def with_thresholds(
         self, image_rgb_hwc: Image, settings: GridSettings, kept_by_each: float
     ) -> GridSettings:
-        """Set both thresholds so that each keeps a part of the masks of this picture.
+        """Set both thresholds so that each keeps a part of the masks of the whole picture.
 
         Trained weights and random ones have quite different scores; and no score may lie so near a
         threshold that rounding decides.
@@ -149,7 +131,7 @@ class Generators:
             pred_iou_thresh=0.0,
             stability_score_thresh=0.0,
             box_nms_thresh=1.0,
-            crop_nms_thresh=1.0,
+            crop_n_layers=0,
         )
         every = self.ours(image_rgb_hwc, unfiltered)
         iou = _quantile_in_a_gap(every.masks.predicted_iou, 1 - kept_by_each)
@@ -177,14 +159,12 @@ def _quantile_in_a_gap(values: npt.NDArray[np.float32], part: float) -> float:
 def differences(
     masks: MaskSet,
     records: list[dict[str, Any]],
-    stability_tolerance: float = 1e-5,
-    pixel_share: float = 1e-5,
 ) -> list[str]:
     """What our masks and Meta's records do not have in common; nothing when they are equal.
 
-    Predicted IoU may differ by 1e-5; stability by what is given, or by what one pixel on the other
-    side of a threshold makes of it, which is more in a small mask; a mask by the given share of the
-    pixels (rounded up), one in 100,000; and nothing else.
+    Predicted IoU may differ by 1e-5; stability by as much, or by what one pixel on the other side
+    of a threshold makes of it, which is more in a small mask; a mask by one in 100,000 of the
+    picture's pixels (rounded up); and nothing else.
     """
     if len(masks) != len(records):
         return [f"{len(masks)} masks instead of {len(records)}"]
@@ -204,13 +184,13 @@ def differences(
             (
                 "stability_score",
                 masks.stability_score[i],
-                max(stability_tolerance, 1 / max(record["area"], 1)),
+                max(1e-5, 1 / max(record["area"], 1)),
             ),
         ):
             if not np.isclose(score, record[key], rtol=0, atol=tolerance, equal_nan=True):
                 found.append(f"mask {i}: {key} {score} instead of {record[key]}")
         drawn = rle_to_mask(record["segmentation"])
         wrong_px = np.count_nonzero(masks.rles[i].decode() != drawn)
-        if wrong_px > math.ceil(drawn.size * pixel_share):
+        if wrong_px > math.ceil(drawn.size * 1e-5):
             found.append(f"mask {i}: {wrong_px} of {drawn.size} pixels")
     return found
