@@ -1,8 +1,8 @@
 """Networks of official shape that draw blobs, for want of Meta's weights.
 
 With random weights every mask is noise: its box is the whole picture, so one of thousands survives
-the suppression. Here a few random weights are replaced, such that the picture finds the point that was
-asked for by its position, and the layers behind it are fitted, one after the other by least
+the suppression. Here a few random weights are replaced, such that the picture finds the point that
+was asked for by its position, and the layers behind it are fitted, one after the other by least
 squares, to draw a disc around it. The outcome is not beautiful (an IoU with the disc of about one
 half), but like masks of trained weights in what counts here: connected areas of several sizes,
 steep at their edges, duplicates among neighbours, predicted IoU and stability that differ.

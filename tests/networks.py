@@ -118,6 +118,17 @@ class Generators:
             decoder.dynamic_multimask_via_stability = False
         return records
 
+    def unfiltered(self, image_rgb_hwc: Image, settings: GridSettings) -> MaskSet:
+        """All masks that are proposed for the whole picture."""
+        every = replace(
+            settings,
+            pred_iou_thresh=0.0,
+            stability_score_thresh=0.0,
+            box_nms_thresh=1.0,
+            crop_n_layers=0,
+        )
+        return self.ours(image_rgb_hwc, every).masks
+
     def with_thresholds(
         self, image_rgb_hwc: Image, settings: GridSettings, kept_by_each: float
     ) -> GridSettings:
@@ -126,21 +137,14 @@ class Generators:
         Trained weights and random ones have quite different scores; and no score may lie so near a
         threshold that rounding decides.
         """
-        unfiltered = replace(
-            settings,
-            pred_iou_thresh=0.0,
-            stability_score_thresh=0.0,
-            box_nms_thresh=1.0,
-            crop_n_layers=0,
-        )
-        every = self.ours(image_rgb_hwc, unfiltered)
-        iou = _quantile_in_a_gap(every.masks.predicted_iou, 1 - kept_by_each)
-        good = every.masks.stability_score[every.masks.predicted_iou > iou]
-        stability = _quantile_in_a_gap(good[np.isfinite(good)], 1 - kept_by_each)
+        every = self.unfiltered(image_rgb_hwc, settings)
+        iou = quantile_in_a_gap(every.predicted_iou, 1 - kept_by_each)
+        good = every.stability_score[every.predicted_iou > iou]
+        stability = quantile_in_a_gap(good[np.isfinite(good)], 1 - kept_by_each)
         return replace(settings, pred_iou_thresh=iou, stability_score_thresh=stability)
 
 
-def _quantile_in_a_gap(values: npt.NDArray[np.float32], part: float) -> float:
+def quantile_in_a_gap(values: npt.NDArray[np.float32], part: float) -> float:
     """A number near the quantile, in the middle of the widest gap between values there.
 
     0, which keeps all, where there is no value: all masks are empty, as in a picture of one pixel.
