@@ -167,8 +167,8 @@ def differences(
     """What our masks and Meta's records do not have in common; nothing when they are equal.
 
     Predicted IoU may differ by 1e-5; stability by as much, or by what one pixel on the other side
-    of a threshold makes of it, which is more in a small mask; a mask by one in 100,000 of the
-    picture's pixels (rounded up); and nothing else.
+    of each of its two thresholds makes of it, which is more in a small mask; a mask by one in
+    100,000 of the picture's pixels (rounded up); and nothing else.
     """
     if len(masks) != len(records):
         return [f"{len(masks)} masks instead of {len(records)}"]
@@ -188,7 +188,7 @@ def differences(
             (
                 "stability_score",
                 masks.stability_score[i],
-                max(1e-5, 1 / max(record["area"], 1)),
+                max(1e-5, 2 / max(record["area"], 1)),
             ),
         ):
             if not np.isclose(score, record[key], rtol=0, atol=tolerance, equal_nan=True):
