@@ -1,0 +1,120 @@
+"""The first click on a picture and the second: `python -m benchmarks.second_prompt --help`.
+
+Ours as the task and the command line run it, picture in and mask out; Meta's by its
+`SAM2ImagePredictor`; on the same weights, a checkpoint of official format (`tests/blobs.py`). The
+times are medians over pictures that differ in a pixel; a first picture warms up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sam2.modeling.sam2_base import SAM2Base
+from skimage import data, io
+
+from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.segmentation import Segmenter
+from tests.blobs import blob_network
+from tests.networks import meta_predictor
+
+Image = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+class Ours:
+    """The plugin."""
+
+    def __init__(self, name: str, weights: Path) -> None:
+        self._segmenter = Segmenter()
+        self._parameters = Parameters(model_name=name, model_path=str(weights), cuda=False)
+
+    def show(self, picture: Image) -> None:
+        """Take another picture, without any work yet."""
+        self._picture = picture
+
+    def click(self, x: int, y: int) -> Mask:
+        """The mask of a point, in pixels of the picture."""
+        parameters = replace(self._parameters, input_point=f"[{x}, {y}]")
+        return self._segmenter.segment(self._picture, parameters).ranked[0].rles[0].decode()
+
+
+class Metas:
+    """Meta's predictor, which is told of a new picture by the first click on it."""
+
+    def __init__(self, network: SAM2Base) -> None:
+        self._predictor = meta_predictor(network)
+        self._is_new = True
+
+    def show(self, picture: Image) -> None:
+        """Take another picture, without any work yet."""
+        self._picture, self._is_new = picture, True
+
+    def click(self, x: int, y: int) -> Mask:
+        """The mask of a point, in pixels of the picture."""
+        if self._is_new:
+            self._predictor.set_image(self._picture)
+            self._is_new = False
+        points, labels = np.array([[x, y]]), np.array([1])
+        masks, _, _ = self._predictor.predict(points, labels, multimask_output=False)
+        mask: Mask = masks[0].astype(bool)
+        return mask
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--network", default="sam2.1_hiera_tiny", help="an official name")
+    parser.add_argument("--picture", default="astronaut", help="a file, or a name in skimage.data")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    name = arguments.picture
+    picture = np.array((io.imread(name) if Path(name).exists() else getattr(data, name)())[..., :3])
+    network = blob_network(arguments.network)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.pt"
+        torch.save({"model": network.state_dict()}, weights)
+        sides: dict[str, Metas | Ours] = {
+            "Meta's predictor": Metas(network),
+            "here": Ours(arguments.network, weights),
+        }
+        seconds, differing_px = measure(sides, picture, arguments.repeats)
+    print("| | first click s | second click s | times faster |\n|---|---|---|---|")
+    for side in sides:
+        first, second = (statistics.median(seconds[side, click]) for click in (0, 1))
+        print(f"| {side} | {first:.2f} | {second:.3f} | {first / second:.0f} |")
+    print(f"\nThe masks differ in {differing_px} of {picture.shape[0] * picture.shape[1]} pixels.")
+
+
+def measure(
+    sides: dict[str, Metas | Ours], picture: Image, repeats: int
+) -> tuple[dict[tuple[str, int], list[float]], int]:
+    """The seconds of each side's first and second clicks, and the most pixels of difference."""
+    seconds: dict[tuple[str, int], list[float]] = defaultdict(list)
+    most_px = 0
+    height, width = picture.shape[:2]
+    clicks = [(width // 3, height // 3), (width // 2, 2 * height // 3)]
+    for repeat in range(repeats + 1):
+        picture[0, 0] = repeat
+        for side in sides.values():
+            side.show(picture.copy())
+        for number, (x, y) in enumerate(clicks):
+            masks = []
+            for name, side in sides.items():
+                start = time.perf_counter()
+                masks.append(side.click(x, y))
+                seconds[name, number].append(time.perf_counter() - start)
+            most_px = max(most_px, int((masks[0] != masks[1]).sum()))
+    return {key: times[1:] for key, times in seconds.items()}, most_px
+
+
+if __name__ == "__main__":
+    main()
