@@ -307,9 +307,9 @@ class Parameters:
         "everything",
         "Preset",
         "Sets the other parameters of this mode that still have their defaults: fast takes 16 "
-        "points per side (4 times faster); balanced keeps the defaults; thorough takes 64, "
-        "one crop layer with half as many points, predicted IoU 0.7, stability 0.92 at an offset "
-        "of 0.7 (8 times slower, finds more and smaller objects).",
+        "points per side (a quarter of the points); balanced keeps the defaults; thorough takes "
+        "64, one crop layer with half as many points, predicted IoU 0.7, stability 0.92 at an "
+        "offset of 0.7 (8 times as many points, finds more and smaller objects).",
         choices=("fast", "balanced", "thorough"),
     )
     points_per_side: int = _row(
