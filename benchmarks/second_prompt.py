@@ -35,7 +35,12 @@ class Ours:
 
     def __init__(self, name: str, weights: Path) -> None:
         self._segmenter = Segmenter()
-        self._parameters = Parameters(model_name=name, model_path=str(weights), cuda=False)
+        self._parameters = Parameters(
+            model_name=name,
+            model_path=str(weights),
+            cuda=False,
+            apply_postprocessing=False,  # as Meta's network does when it is built without
+        )
 
     def show(self, picture: Image) -> None:
         """Take another picture, without any work yet."""
