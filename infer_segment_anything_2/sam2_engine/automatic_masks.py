@@ -131,6 +131,7 @@ def search_crops(
             image = embed(image_rgb_hwc if is_whole else crop.cut(image_rgb_hwc))
             search = CropSearch(prompt_encoder, decoder, image, crop, image_hw, settings)
             masks, crop_counts = search.run(points_xy_px, workers, progress)
+            del image, search  # before the next crop is encoded
             found.append(masks)
             counts = counts.plus(crop_counts)
     return found, counts

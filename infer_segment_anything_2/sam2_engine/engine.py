@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -69,11 +68,17 @@ class Engine:
             DeviceError: The memory does not suffice.
         """
         digest = f"{image_digest(image_rgb_hwc)}@{input_size_percent}"
-        known = self._cache.get(digest)
-        if known is not None:
-            return known
+        image = self._cache.get(digest)
+        if image is None:
+            image = self._encode(image_rgb_hwc, input_size_percent, digest)
+            self._cache.put(digest, image)
+        return image
+
+    def _encode(
+        self, image_rgb_hwc: npt.NDArray[np.uint8], input_size_percent: int, digest: str = ""
+    ) -> PreparedImage:
         try:
-            image = self._decoder.prepare(
+            return self._decoder.prepare(
                 embed_image(
                     self.model.network,
                     image_rgb_hwc,
@@ -86,8 +91,6 @@ class Engine:
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory(self.model.device, "encode one picture", _REMEDY, error) from error
-        self._cache.put(digest, image)
-        return image
 
     @full_teams()
     def predict(
@@ -138,8 +141,14 @@ class Engine:
                 are not used then.
             on_progress: Called with the numbers of points done and in all.
         """
+
+        def embed(part_rgb_hwc: npt.NDArray[np.uint8]) -> PreparedImage:
+            if part_rgb_hwc is image_rgb_hwc:
+                return self.embed(image_rgb_hwc, input_size_percent=input_size_percent)
+            return self._encode(part_rgb_hwc, input_size_percent)  # crops would fill the cache
+
         network_and_picture = (
-            partial(self.embed, input_size_percent=input_size_percent),
+            embed,
             self.model.network.sam_prompt_encoder,
             self._decoder,
             image_rgb_hwc,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +71,33 @@ class TestEmbed:
         engine.predict(engine.embed(photo.copy()), [BOX])
         engine.generate(photo, GRID)
         assert encodings.count == 1
+
+    def test_remembers_the_whole_picture_but_no_crops(
+        self, model: LoadedModel, photo: np.ndarray, encodings: CountedEncodings
+    ) -> None:
+        engine = Engine(model)
+        with_crops = replace(GRID, crop_n_layers=1)
+        engine.generate(photo, with_crops)
+        assert encodings.count == 1 + 4
+        engine.generate(photo, with_crops)
+        assert encodings.count == 1 + 4 + 4
+
+    def test_lets_go_of_a_crop_before_the_next(
+        self, model: LoadedModel, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prepared: list[weakref.ref[PreparedImage]] = []
+        alive: list[int] = []
+        prepare = FastMaskDecoder.prepare
+
+        def count_and_prepare(*arguments: Any) -> PreparedImage:
+            alive.append(sum(image() is not None for image in prepared))
+            image = prepare(*arguments)
+            prepared.append(weakref.ref(image))
+            return image
+
+        monkeypatch.setattr(FastMaskDecoder, "prepare", count_and_prepare)
+        Engine(model, cache_bytes=0).generate(photo, replace(GRID, crop_n_layers=1))
+        assert alive == [0] * 5
 
     def test_sees_one_pixel_changed_in_place(
         self, model: LoadedModel, photo: np.ndarray, encodings: CountedEncodings
