@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PLUGIN_NAME = "infer_segment_anything_2"
 
 
-@pytest.fixture(autouse=True)
-def full_openmp_teams() -> Iterator[None]:
-    """Meta's code, which asks for it nowhere, computes rightly after Ikomia was imported too."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Meta's code and the tests' own, which ask for it nowhere, compute rightly beside Ikomia.
+
+    Not a fixture: those of a module or a session are set up before any of a test's own.
+    """
     from infer_segment_anything_2.sam2_engine.openmp import full_teams
 
     with full_teams():
-        yield
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,7 @@ class Engine:
         cache_bytes: How much the remembered pictures may take, on the model's device.
     """
 
+    @full_teams()
     def __init__(self, model: LoadedModel, *, cache_bytes: int = _DEFAULT_CACHE_BYTES) -> None:
         self.model = model
         self._decoder = FastMaskDecoder(model.network, dtype=model.precision)

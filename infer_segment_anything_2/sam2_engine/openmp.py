@@ -1,11 +1,11 @@
 """Keep OpenMP from giving PyTorch fewer threads than it asks for.
 
 OpenMP has a dynamic mode: on a busy machine a parallel region gets fewer threads than it was meant
-for. PyTorch's oneDNN divides products of matrices among the threads it asked for; the share of a
-missing one is never computed (bfloat16 products: rows of noise or NaN, without any error), or
-waited for, for ever (backward passes). `import ikomia.core` (0.16.1) switches the mode on for the
-thread that imports it, which is the one that runs workflows; the variable OMP_DYNAMIC does it for
-all threads.
+for. PyTorch's libraries divide their work among the threads they asked for; the share of a missing
+one is never computed (bfloat16 products by oneDNN: rows of noise or NaN, without any error;
+factorisations by MKL: pivots out of range), or waited for, for ever (backward passes). `import
+ikomia.core` (0.16.1) switches the mode on for the thread that imports it, which is the one that
+runs workflows; the variable OMP_DYNAMIC does it for all threads.
 """
 
 from __future__ import annotations

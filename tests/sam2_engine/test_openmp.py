@@ -76,7 +76,15 @@ def test_engine_computes_with_full_teams(
     verb: str, openmp: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    prepare, decode = FastMaskDecoder.prepare, FastMaskDecoder.decode
+    fold, prepare, decode = (
+        FastMaskDecoder.__init__,
+        FastMaskDecoder.prepare,
+        FastMaskDecoder.decode,
+    )
+
+    def look_and_fold(*arguments: Any, **options: Any) -> None:
+        seen.append(openmp.omp_get_dynamic())
+        fold(*arguments, **options)
 
     def look_and_prepare(*arguments: Any) -> Any:
         seen.append(openmp.omp_get_dynamic())
@@ -86,6 +94,7 @@ def test_engine_computes_with_full_teams(
         seen.append(openmp.omp_get_dynamic())
         return decode(*arguments)
 
+    monkeypatch.setattr(FastMaskDecoder, "__init__", look_and_fold)
     monkeypatch.setattr(FastMaskDecoder, "prepare", look_and_prepare)
     monkeypatch.setattr(FastMaskDecoder, "decode", look_and_decode)
     engine = Engine(load_model("sam2_demo_nano", device=torch.device("cpu")))
@@ -95,7 +104,7 @@ def test_engine_computes_with_full_teams(
         engine.predict(image, [ObjectPrompt(((20, 20),), (1,))])
     elif verb == "generate":
         engine.generate(picture, GridSettings(points_per_side=2))
-    assert len(seen) >= (1 if verb == "embed" else 2)
+    assert len(seen) >= (2 if verb == "embed" else 3)
     assert not any(seen)
     assert openmp.omp_get_dynamic()
 
