@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,11 @@ class Engine:
 
     @full_teams()
     def embed(
-        self, image_rgb_hwc: npt.NDArray[np.uint8], *, input_size_percent: int = _WHOLE
+        self,
+        image_rgb_hwc: npt.NDArray[np.uint8],
+        *,
+        input_size_percent: int = _WHOLE,
+        remember: bool = True,
     ) -> PreparedImage:
         """Runs the image encoder, unless the same picture was embedded lately.
 
@@ -64,22 +69,17 @@ class Engine:
             image_rgb_hwc: H x W x 3 RGB; never changed.
             input_size_percent: Shrinks the picture to this much of its sides first; prompts and
                 masks stay in pixels of the given picture.
+            remember: Keep the features for the next call.
 
         Raises:
             DeviceError: The memory does not suffice.
         """
         digest = f"{image_digest(image_rgb_hwc)}@{input_size_percent}"
-        image = self._cache.get(digest)
-        if image is None:
-            image = self._encode(image_rgb_hwc, input_size_percent, digest)
-            self._cache.put(digest, image)
-        return image
-
-    def _encode(
-        self, image_rgb_hwc: npt.NDArray[np.uint8], input_size_percent: int, digest: str = ""
-    ) -> PreparedImage:
+        known = self._cache.get(digest)
+        if known is not None:
+            return known
         try:
-            return self._decoder.prepare(
+            image = self._decoder.prepare(
                 embed_image(
                     self.model.network,
                     image_rgb_hwc,
@@ -92,6 +92,9 @@ class Engine:
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory(self.model.device, "encode one picture", _REMEDY, error) from error
+        if remember:
+            self._cache.put(digest, image)
+        return image
 
     @full_teams()
     def predict(
@@ -142,19 +145,15 @@ class Engine:
                 are not used then.
             on_progress: Called with the numbers of points done and in all.
         """
-
-        def embed(part_rgb_hwc: npt.NDArray[np.uint8]) -> PreparedImage:
-            if part_rgb_hwc is image_rgb_hwc:
-                return self.embed(image_rgb_hwc, input_size_percent=input_size_percent)
-            return self._encode(part_rgb_hwc, input_size_percent)  # crops would fill the cache
-
+        settings = settings or GridSettings()
+        in_parts = tiles is not None or settings.crop_n_layers > 0
         network_and_picture = (
-            embed,
+            # Features of many parts would push all others out, and stand beside the encoder's peak.
+            partial(self.embed, input_size_percent=input_size_percent, remember=not in_parts),
             self.model.network.sam_prompt_encoder,
             self._decoder,
             image_rgb_hwc,
         )
-        settings = settings or GridSettings()
         if tiles is None:
             return generate(*network_and_picture, settings, on_progress)
         return generate_tiled(

@@ -72,15 +72,16 @@ class TestEmbed:
         engine.generate(photo, GRID)
         assert encodings.count == 1
 
-    def test_remembers_the_whole_picture_but_no_crops(
+    def test_remembers_nothing_of_a_search_in_crops(
         self, model: LoadedModel, photo: np.ndarray, encodings: CountedEncodings
     ) -> None:
         engine = Engine(model)
         with_crops = replace(GRID, crop_n_layers=1)
         engine.generate(photo, with_crops)
-        assert encodings.count == 1 + 4
+        engine.embed(photo)
+        assert encodings.count == 1 + 4 + 1
         engine.generate(photo, with_crops)
-        assert encodings.count == 1 + 4 + 4
+        assert encodings.count == 1 + 4 + 1 + 4
 
     def test_lets_go_of_a_crop_before_the_next(
         self, model: LoadedModel, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
