@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sam2.modeling.sam2_base import SAM2Base
-from skimage import data, io
 
+from benchmarks.automatic_masks import load_picture
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.segmentation import Segmenter
 from tests.blobs import blob_network
@@ -81,8 +81,7 @@ def main() -> None:
     parser.add_argument("--picture", default="astronaut", help="a file, or a name in skimage.data")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    name = arguments.picture
-    picture = np.array((io.imread(name) if Path(name).exists() else getattr(data, name)())[..., :3])
+    picture = load_picture(arguments.picture, 0.0).copy()
     network = blob_network(arguments.network)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pt"

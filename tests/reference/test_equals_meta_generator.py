@@ -147,3 +147,16 @@ class TestOnAnOfficialCheckpoint:
         assert not differences(ours.masks, official.meta(image, settings))
         assert 0 < ours.filter_counts.after_iou < ours.filter_counts.proposed
         assert len(ours.masks) > 0
+
+
+class TestThreads:
+    def test_do_not_change_the_result(
+        self, nano: Generators, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings = nano.with_thresholds(LANDSCAPE, GRID, kept_by_each=0.7)
+        results = []
+        for n_threads in (1, 3):
+            monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
+            results.append(nano.ours(LANDSCAPE, settings).masks)
+        assert results[0].rles == results[1].rles
+        assert np.array_equal(results[0].predicted_iou, results[1].predicted_iou)
