@@ -36,8 +36,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCAL_RESULTS = ROOT / "benchmarks" / "results" / "local"
 sys.path.insert(0, str(ROOT))  # a script sees its own folder only
 
-from infer_segment_anything_2.sam2_engine.automatic_masks import GridSettings  # noqa: E402
-from infer_segment_anything_2.sam2_engine.mask_set import MaskSet  # noqa: E402
+from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings  # noqa: E402
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet  # noqa: E402
 from tests.blobs import blob_network  # noqa: E402
 from tests.networks import (  # noqa: E402
     Generators,

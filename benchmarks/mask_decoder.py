@@ -25,8 +25,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from infer_segment_anything_2.sam2_engine.image_embedding import Embedding
-from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
+from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
+from infer_segment_anything_2.sam2_engine.image.embedding import Embedding
 
 CONFIG = Path(sam2.__file__).parent / "configs" / "sam2.1" / "sam2.1_hiera_t.yaml"
 MASKS = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from infer_segment_anything_2.command_line import main
+from infer_segment_anything_2.sam2_batch.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

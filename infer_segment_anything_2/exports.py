@@ -33,16 +33,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from infer_segment_anything_2.errors import ExportError
-from infer_segment_anything_2.painting import (
+from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
+from infer_segment_anything_2.sam2_results.painting import (
     colours_of,
     mask_in_box,
     paint_labels,
     paint_overlay,
 )
-from infer_segment_anything_2.polygons import Polygon, Ring, joined, polygons_of
-from infer_segment_anything_2.records import DEFAULT_CATEGORY, categories_of, records
-from infer_segment_anything_2.sam2_engine.rle import bounding_box_xyxy_px
-from infer_segment_anything_2.whole_files import (
+from infer_segment_anything_2.sam2_results.polygons import Polygon, Ring, joined, polygons_of
+from infer_segment_anything_2.sam2_results.records import DEFAULT_CATEGORY, categories_of, records
+from infer_segment_anything_2.sam2_results.whole_files import (
     remove_file,
     write_json,
     write_text,
@@ -51,7 +51,7 @@ from infer_segment_anything_2.whole_files import (
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.prompts import ObjectPrompt
-    from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
+    from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 
 __all__ = [
     "MASK_INDEX_NAME",

@@ -16,7 +16,9 @@ from ikomia import core, dataprocess
 
 from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import CancelledError, DependencyError
-from infer_segment_anything_2.outputs import (
+from infer_segment_anything_2.parameters import Parameters, check_names, stringify
+from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint, Polygon
+from infer_segment_anything_2.sam2_host.outputs import (
     MOST_HOST_BYTES,
     InstanceMasksIO,
     LabelPictureIO,
@@ -27,9 +29,7 @@ from infer_segment_anything_2.outputs import (
     restored,
     show_labels,
 )
-from infer_segment_anything_2.painting import colours_of
-from infer_segment_anything_2.parameters import Parameters, check_names, stringify
-from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint, Polygon
+from infer_segment_anything_2.sam2_results.painting import colours_of
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.segmentation import Segmentation, Segmenter

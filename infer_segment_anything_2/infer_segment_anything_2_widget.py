@@ -9,9 +9,9 @@ from ikomia.utils import qtconversion
 from PyQt6.QtWidgets import QVBoxLayout
 
 from infer_segment_anything_2.errors import ParameterError, PromptError
-from infer_segment_anything_2.form_parts import DrawingTool
-from infer_segment_anything_2.parameter_form import ParameterForm
 from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.sam2_form.form import ParameterForm
+from infer_segment_anything_2.sam2_form.widgets import DrawingTool
 
 __all__ = ["InferSegmentAnything2Widget", "InferSegmentAnything2WidgetFactory"]
 

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from infer_segment_anything_2.parameters import GROUP_TITLES, ROWS  # noqa: E402
-from infer_segment_anything_2.sam2_engine.checkpoints import CHECKPOINTS  # noqa: E402
+from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS  # noqa: E402
 
 
 def main() -> None:

@@ -28,15 +28,15 @@ from skimage import data, exposure
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from infer_segment_anything_2.painting import paint_overlay  # noqa: E402
 from infer_segment_anything_2.parameters import PRESETS, ROWS, Parameters, stringify  # noqa: E402
 from infer_segment_anything_2.prompts import ObjectPrompt  # noqa: E402
-from infer_segment_anything_2.sam2_engine.mask_set import MaskSet  # noqa: E402
-from infer_segment_anything_2.sam2_engine.prompt_prediction import (  # noqa: E402
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet  # noqa: E402
+from infer_segment_anything_2.sam2_engine.prompted.prediction import (  # noqa: E402
     PredictionSettings,
 )
+from infer_segment_anything_2.sam2_results.painting import paint_overlay  # noqa: E402
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter  # noqa: E402
-from scripts.tuning_drawing import (  # noqa: E402
+from scripts.tuning.drawing import (  # noqa: E402
     Plot,
     below,
     beside,

@@ -19,9 +19,9 @@ from sam2.modeling.sam2_base import SAM2Base
 from skimage import data
 from torch import Tensor
 
-from infer_segment_anything_2.sam2_engine.checkpoints import get_checkpoint
-from infer_segment_anything_2.sam2_engine.image_embedding import Embedding, embed_image
-from infer_segment_anything_2.sam2_engine.model_loading import build_network
+from infer_segment_anything_2.sam2_engine.image.embedding import Embedding, embed_image
+from infer_segment_anything_2.sam2_engine.network.loading import build_network
+from infer_segment_anything_2.sam2_engine.weights.checkpoints import get_checkpoint
 
 # Of the discs, in sides of the picture; and the disc of each mask token.
 _RADII = (0.06, 0.12, 0.25)

@@ -30,6 +30,8 @@ hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLUGIN_NAME = "infer_segment_anything_2"
+# The plugin's packages of the first level, the only ones that the host knows.
+SHELVES = {path.parent.name for path in (REPOSITORY / PLUGIN_NAME).glob("*/__init__.py")}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,7 +40,7 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 
     Not a fixture: those of a module or a session are set up before any of a test's own.
     """
-    from infer_segment_anything_2.sam2_engine.openmp import full_teams
+    from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 
     with full_teams():
         return (yield)

@@ -16,16 +16,16 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.utils.amg import rle_to_mask
 
-from infer_segment_anything_2.sam2_engine.automatic_masks import (
+from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
+from infer_segment_anything_2.sam2_engine.everything.generation import (
     GenerationResult,
     GridSettings,
     OnProgress,
     generate,
 )
-from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
-from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
-from infer_segment_anything_2.sam2_engine.mask_set import MaskSet
-from infer_segment_anything_2.sam2_engine.model_loading import load_model
+from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.network.loading import load_model
 
 Image = npt.NDArray[np.uint8]
 

@@ -33,9 +33,9 @@ from infer_segment_anything_2.exports import (
     write_overlay,
     write_yolo,
 )
-from infer_segment_anything_2.painting import paint_labels, paint_overlay
 from infer_segment_anything_2.prompts import ObjectPrompt
-from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_results.painting import paint_labels, paint_overlay
 
 # pycocotools 2.0 has not followed numpy 2 here.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -17,9 +17,9 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from infer_segment_anything_2.sam2_engine.automatic_masks import GridSettings, generate
-from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
-from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
+from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
+from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings, generate
+from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
 from training.coins import coin_masks, coins_picture
 from training.network import (
     Decoded,

@@ -15,21 +15,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from infer_segment_anything_2.sam2_engine.automatic_masks import (
+    from infer_segment_anything_2.sam2_engine.engine import Engine
+    from infer_segment_anything_2.sam2_engine.everything.generation import (
         FilterCounts,
         GenerationResult,
         GridSettings,
     )
-    from infer_segment_anything_2.sam2_engine.checkpoints import CHECKPOINTS, Checkpoint
-    from infer_segment_anything_2.sam2_engine.devices import choose_device, choose_precision
-    from infer_segment_anything_2.sam2_engine.engine import Engine
-    from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
-    from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel, load_model
-    from infer_segment_anything_2.sam2_engine.preprocessing import to_rgb8
-    from infer_segment_anything_2.sam2_engine.prompt_prediction import (
+    from infer_segment_anything_2.sam2_engine.hardware.devices import (
+        choose_device,
+        choose_precision,
+    )
+    from infer_segment_anything_2.sam2_engine.image.preprocessing import to_rgb8
+    from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+    from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
+    from infer_segment_anything_2.sam2_engine.prompted.prediction import (
         Prediction,
         PredictionSettings,
     )
+    from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS, Checkpoint
 
 __all__ = [
     "CHECKPOINTS",
@@ -50,21 +53,21 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "CHECKPOINTS": "checkpoints",
-    "Checkpoint": "checkpoints",
+    "CHECKPOINTS": "weights.checkpoints",
+    "Checkpoint": "weights.checkpoints",
     "Engine": "engine",
-    "FilterCounts": "automatic_masks",
-    "GenerationResult": "automatic_masks",
-    "GridSettings": "automatic_masks",
-    "LoadedModel": "model_loading",
-    "MaskSet": "mask_set",
-    "Prediction": "prompt_prediction",
-    "PredictionSettings": "prompt_prediction",
-    "Rle": "mask_set",
-    "choose_device": "devices",
-    "choose_precision": "devices",
-    "load_model": "model_loading",
-    "to_rgb8": "preprocessing",
+    "FilterCounts": "everything.generation",
+    "GenerationResult": "everything.generation",
+    "GridSettings": "everything.generation",
+    "LoadedModel": "network.loading",
+    "MaskSet": "masks.mask_set",
+    "Prediction": "prompted.prediction",
+    "PredictionSettings": "prompted.prediction",
+    "Rle": "masks.mask_set",
+    "choose_device": "hardware.devices",
+    "choose_precision": "hardware.devices",
+    "load_model": "network.loading",
+    "to_rgb8": "image.preprocessing",
 }
 
 

@@ -10,24 +10,24 @@ import numpy.typing as npt
 from torch import Tensor
 
 from infer_segment_anything_2.prompts import ObjectPrompt
-from infer_segment_anything_2.sam2_engine.automatic_masks import (
+from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
+from infer_segment_anything_2.sam2_engine.everything.generation import (
     GenerationResult,
     GridSettings,
     generate,
     search_crops,
 )
-from infer_segment_anything_2.sam2_engine.embedding_cache import EmbeddingCache, image_digest
-from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
-from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
-from infer_segment_anything_2.sam2_engine.memory import is_out_of_memory, out_of_memory
-from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel
-from infer_segment_anything_2.sam2_engine.openmp import full_teams
-from infer_segment_anything_2.sam2_engine.prompt_prediction import (
+from infer_segment_anything_2.sam2_engine.everything.tiles import TileSettings, generate_tiled
+from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
+from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
+from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
+from infer_segment_anything_2.sam2_engine.image.embedding_cache import EmbeddingCache, image_digest
+from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
+from infer_segment_anything_2.sam2_engine.prompted.prediction import (
     Prediction,
     PredictionSettings,
     predict,
 )
-from infer_segment_anything_2.sam2_engine.tiles import TileSettings, generate_tiled
 
 __all__ = ["Engine"]
 

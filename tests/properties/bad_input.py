@@ -28,10 +28,7 @@ from infer_segment_anything_2.errors import (
     PromptError,
     SegmentAnythingError,
 )
-from infer_segment_anything_2.object_entries import objects_from_entries
-from infer_segment_anything_2.painting import paint_labels, paint_overlay
 from infer_segment_anything_2.parameters import ROWS, Parameters, check_names, stringify
-from infer_segment_anything_2.picture_files import read_picture
 from infer_segment_anything_2.prompts import (
     DrawnBox,
     DrawnPoint,
@@ -42,18 +39,21 @@ from infer_segment_anything_2.prompts import (
     parse_point_grids,
     parse_regions,
 )
-from infer_segment_anything_2.records import records
-from infer_segment_anything_2.sam2_engine.checkpoints import find_weights
-from infer_segment_anything_2.sam2_engine.crops import is_in_polygons
-from infer_segment_anything_2.sam2_engine.mask_prompts import (
+from infer_segment_anything_2.sam2_engine.everything.crops import is_in_polygons
+from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input, to_rgb8
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
+from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import (
     MaskSupport,
     mask_from_picture,
     mask_logits,
     with_support,
 )
-from infer_segment_anything_2.sam2_engine.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.preprocessing import network_input, to_rgb8
-from infer_segment_anything_2.sam2_engine.rle import bounding_box_xyxy_px
+from infer_segment_anything_2.sam2_engine.weights.checkpoints import find_weights
+from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture
+from infer_segment_anything_2.sam2_results.painting import paint_labels, paint_overlay
+from infer_segment_anything_2.sam2_results.records import records
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter, _read_mask
 
 __all__ = ["AREAS", "VALID", "Area", "told_well"]

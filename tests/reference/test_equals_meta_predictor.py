@@ -14,9 +14,9 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from skimage import data
 
 from infer_segment_anything_2.prompts import ObjectPrompt
-from infer_segment_anything_2.sam2_engine.image_embedding import embed_image
-from infer_segment_anything_2.sam2_engine.mask_decoder import FastMaskDecoder, PreparedImage
-from infer_segment_anything_2.sam2_engine.prompt_prediction import PredictionSettings, predict
+from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
+from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
+from infer_segment_anything_2.sam2_engine.prompted.prediction import PredictionSettings, predict
 from tests.blobs import blob_network
 from tests.networks import meta_predictor, nano_network
 

@@ -16,14 +16,14 @@ from skimage import data
 from infer_segment_anything_2.errors import DeviceError
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.prompts import ObjectPrompt
-from infer_segment_anything_2.sam2_engine.automatic_masks import GridSettings
-from infer_segment_anything_2.sam2_engine.engine import Engine
-from infer_segment_anything_2.sam2_engine.mask_decoder import (
+from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
     DecodedPrompts,
     FastMaskDecoder,
     PreparedImage,
 )
-from infer_segment_anything_2.sam2_engine.model_loading import LoadedModel, load_model
+from infer_segment_anything_2.sam2_engine.engine import Engine
+from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings
+from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
 from infer_segment_anything_2.segmentation import Segmenter
 
 CLICK = ObjectPrompt(points_xy_px=((60.0, 30.0),), labels=(1,))

@@ -1,0 +1,1 @@
+"""The command line: many pictures, one after the other, into a folder."""

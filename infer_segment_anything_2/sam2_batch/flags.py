@@ -1,0 +1,263 @@
+"""The words of the command line: its flags, made from the parameter rows, and its help."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from infer_segment_anything_2 import __version__
+from infer_segment_anything_2.exports import Affine
+from infer_segment_anything_2.parameters import GROUP_TITLES, ROWS, ParameterRow
+from infer_segment_anything_2.sam2_batch.result_folder import FORMATS, ExportOptions
+
+__all__ = ["make_parser"]
+
+Command = Callable[[argparse.Namespace], int]
+
+_PROGRAM = "python -m infer_segment_anything_2"
+_DESCRIPTION = "Segment pictures with Meta's Segment Anything 2."
+
+_EPILOG = f"""\
+examples:
+  everything in a picture:
+    {_PROGRAM} segment cat.jpg
+
+  the same at once and without network, with the toy that comes along; it is less sure of itself:
+    {_PROGRAM} segment cat.jpg --model-name sam2_demo_nano \\
+        --iou-thresh 0.5 --stability-score-thresh 0.5
+
+  one object by a click, better by a second click beside it (label 0 = not this):
+    {_PROGRAM} segment cat.jpg --point 500,375 --point 80,90,0
+
+  three objects by their boxes, as a picture to look at and as COCO JSON:
+    {_PROGRAM} segment cat.jpg --box 10,20,200,210 --box 220,20,400,210 \\
+        --box 5,300,90,390 --format overlay,coco --out results
+
+  objects with names, each with points, a box or a mask of its own, listed in a file:
+    {_PROGRAM} segment cat.jpg --input-objects @objects.json --format yolo
+
+  a folder, more small objects, resumed by the same command when stopped:
+    {_PROGRAM} segment photos --points-per-side 64 --crop-n-layers 1 --out results
+
+  which weights there are, and fetching some:
+    {_PROGRAM} models
+    {_PROGRAM} models fetch sam2.1_hiera_large
+
+exit codes:
+  0    all pictures are done (or were before)
+  1    some pictures failed, each with a line on standard error; the others are done
+  2    the call is wrong: a flag, a value, a prompt, no picture of that name
+  3    the weights or a package could not be had
+  130  stopped by Ctrl-C; the same command goes on from there
+"""
+
+
+def make_parser(
+    segment: Command,
+    models: Command,
+) -> argparse.ArgumentParser:
+    """Makes the parser of the command line.
+
+    Args:
+        segment: What runs ``segment``; becomes the result's ``command``.
+        models: What runs ``models``.
+
+    Returns:
+        A parser whose result holds, for each parameter row, the text that was given or None.
+    """
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_segment(commands).set_defaults(command=segment)
+    _add_models(commands).set_defaults(command=models)
+    return parser
+
+
+def _add_segment(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "segment",
+        usage="%(prog)s PICTURE [PICTURE ...] [--point X,Y] [--box X1,Y1,X2,Y2] [--format NAME] "
+        "[--out FOLDER] [more flags]",
+        help="segment pictures: what is prompted, or everything",
+        description="Segment pictures: the prompted objects, or everything when nothing is "
+        "prompted. Prompts are in pixels of the original picture, and hold for every picture.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "pictures",
+        nargs="+",
+        metavar="PICTURE",
+        help="a picture, a folder of pictures, or a pattern such as 'photos/**/*.jpg'",
+    )
+    _add_file_flags(parser.add_argument_group("Files"))
+    groups = {key: parser.add_argument_group(title) for key, title in GROUP_TITLES.items()}
+    groups["prompts"].add_argument(
+        "--point",
+        action="append",
+        default=[],
+        type=_point,
+        metavar="X,Y[,LABEL]",
+        help="a point on the object, or with label 0 beside it; again for more points of it. With "
+        "several boxes, a point belongs to the smallest box around it",
+    )
+    groups["prompts"].add_argument(
+        "--box",
+        action="append",
+        default=[],
+        type=_box,
+        metavar="X1,Y1,X2,Y2",
+        help="a box around an object; again for more objects",
+    )
+    for row in ROWS:
+        _add_row(groups[row.group], row)
+    return parser
+
+
+def _add_file_flags(group: argparse._ArgumentGroup) -> None:
+    formats = "; ".join(f"{name}: {kind.words}" for name, kind in FORMATS.items())
+    group.add_argument(
+        "--format",
+        action="append",
+        type=_formats,
+        metavar="NAME[,NAME...]",
+        help=f"what to write (default coco). {formats}",
+    )
+    group.add_argument(
+        "--out",
+        type=Path,
+        default=Path("sam2_results"),
+        metavar="FOLDER",
+        help="folder for it (default %(default)s)",
+    )
+    group.add_argument(
+        "-r", "--recursive", action="store_true", help="search folders in folders too"
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="do again what is done, with these settings"
+    )
+    group.add_argument(
+        "--affine",
+        type=_affine,
+        metavar="A,B,C,D,E,F",
+        help="for geojson: x = A*column + B*row + C and y = D*column + E*row + F, as rasterio's "
+        "transform; write --affine=-1,... where the first is negative",
+    )
+    group.add_argument(
+        "--crs", default="", help="for geojson: the map's reference system, such as EPSG:32631"
+    )
+    group.add_argument(
+        "--opacity",
+        type=_fraction,
+        default=ExportOptions.opacity,
+        help="for overlay: 0 = only outlines, 1 = masks hide the picture (default %(default)s)",
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="no bar and no line per picture")
+    _add_verbose(group)
+
+
+def _add_verbose(group: argparse._ActionsContainer) -> None:
+    group.add_argument("-v", "--verbose", action="store_true", help="tell more of what is done")
+
+
+def _add_row(group: argparse._ArgumentGroup, row: ParameterRow) -> None:
+    """Adds the flag of a parameter; its value stays text, which the row itself reads."""
+    flag = "--" + row.key.replace("_", "-")
+    if row.kind == "bool":
+        words = _percent_kept(f"{row.help} (default {'on' if row.default else 'off'})")
+        group.add_argument(
+            flag, dest=row.key, action=argparse.BooleanOptionalAction, default=None, help=words
+        )
+        return
+    facts = f"default {row.default!r}" if row.default != "" else f"such as {row.example}"
+    if row.kind in ("int", "float"):
+        facts = f"{row.expected}, {facts}"
+    elif row.kind == "choice":
+        facts = f"{', '.join(row.choices)}; {facts}"
+    words = argparse.SUPPRESS if row.alias_of else _percent_kept(f"{row.help} ({facts})")
+    metavar = {"int": "N", "float": "X", "choice": "NAME", "text": "TEXT|@FILE"}[row.kind]
+    group.add_argument(flag, dest=row.key, metavar=metavar, help=words)
+
+
+def _percent_kept(words: str) -> str:
+    return words.replace("%", "%%")
+
+
+def _add_models(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "models",
+        help="list, fetch and check the weights",
+        description="List the weights; fetch some, to be ready without network; compare those that "
+        "are here with the official SHA-256. The folder is torch hub's, or that of the environment "
+        "variable SAM2_CHECKPOINT_DIR.",
+        epilog=f"examples:\n  {_PROGRAM} models\n  {_PROGRAM} models fetch sam2.1_hiera_tiny\n"
+        f"  {_PROGRAM} models check",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("action", nargs="?", choices=("list", "fetch", "check"), default="list")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="which (check: all that are here, if none is named)",
+    )
+    _add_verbose(parser)
+    return parser
+
+
+def _numbers(text: str, counts: Sequence[int], example: str) -> list[float]:
+    """Reads "1,2.5": as many finite numbers as one of ``counts`` says."""
+    try:
+        numbers = [float(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in counts or not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(f"expected numbers such as {example}, got {text!r}")
+    return numbers
+
+
+def _point(text: str) -> tuple[float, float, int]:
+    x, y, *label = _numbers(text, (2, 3), "500,375 or 500,375,0")
+    if label and label[0] not in (0, 1):
+        raise argparse.ArgumentTypeError(
+            f"the third number is 1 (on the object) or 0 (beside it), got {text!r}"
+        )
+    return x, y, int(label[0]) if label else 1
+
+
+def _box(text: str) -> list[float]:
+    return _numbers(text, (4,), "425,600,700,875")
+
+
+def _affine(text: str) -> Affine:
+    a, b, c, d, e, f = _numbers(text, (6,), "10,0,500000,0,-10,4000000")
+    return a, b, c, d, e, f
+
+
+def _fraction(text: str) -> float:
+    (number,) = _numbers(text, (1,), "0.5")
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return number
+
+
+def _formats(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(f"expected {', '.join(FORMATS)}, got {name!r}")
+    return names

@@ -1,0 +1,1 @@
+"""The network's mask decoder, arranged for many prompts on one picture."""

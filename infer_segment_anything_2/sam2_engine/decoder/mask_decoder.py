@@ -1,0 +1,457 @@
+"""Meta's mask decoder, with the same answers for a fraction of the arithmetic.
+
+`FastMaskDecoder` computes what `sam2.modeling.sam.mask_decoder.MaskDecoder.predict_masks` does, in
+three steps that a caller can separate: `prepare` (once per picture), `decode` (tokens, predicted
+IoU), `mask_logits` (the masks that are wanted). What is saved, and why the result is the same:
+
+1. All prompts of a picture share its projections: they are made once, in `prepare`.
+2. Image-side weights are applied to the few tokens instead of the many positions, and the pictures
+   that the prompts rewrite are never made: `image_updates` explains how.
+3. Predicted IoU needs the tokens only. Upscaling is done for the chosen pairs of prompt and mask
+   token, in `mask_upscaling`.
+4. After the last attention only the output tokens count: the prompt's own tokens skip it.
+
+Multiply-adds per image position and prompt of one point (8 tokens), official networks: 328
+thousand in Meta's transformer, 54 here; 98 in Meta's upscaling, 65 here.
+
+A prompt with many tokens rewrites the picture at a high rank, where the low-rank form costs more
+than it saves. Above `MOST_LOW_RANK_TOKENS` Meta's own transformer is called.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from infer_segment_anything_2.sam2_engine.decoder.image_updates import (
+    Block,
+    ImageState,
+    ReadingWeights,
+    SharedNorm,
+    SharedReading,
+    WritingWeights,
+    gather_values,
+    match_scores,
+    statistics_dtype,
+    write_and_norm,
+)
+from infer_segment_anything_2.sam2_engine.decoder.mask_upscaling import (
+    MaskUpscaling,
+    SharedUpscaling,
+)
+from infer_segment_anything_2.sam2_engine.image.embedding import Embedding
+
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+    from sam2.modeling.sam2_base import SAM2Base
+
+__all__ = ["MOST_LOW_RANK_TOKENS", "DecodedPrompts", "FastMaskDecoder", "PreparedImage"]
+
+MOST_LOW_RANK_TOKENS = 26
+"""Tokens (outputs, points and corners together) up to which the low-rank form is faster."""
+
+_BYTES_AT_ONCE = 4 << 20
+"""Of one tensor of a chunk of prompts on a CPU: 4 prompts of one point in an official network.
+
+Larger ones would leave the caches, and fresh ones would be page-faulted at each allocation.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """What all prompts of one picture share. Only `FastMaskDecoder` looks inside.
+
+    Attributes:
+        embedding: The picture's features.
+        readings: Per block the tokens' and the picture's attention, then the final attention.
+        norms: Per block the norm of the picture.
+        upscaling: For `mask_logits`.
+    """
+
+    embedding: Embedding
+    readings: tuple[SharedReading, ...]
+    norms: tuple[SharedNorm, ...]
+    upscaling: SharedUpscaling
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedPrompts:
+    """The decoder's answer to B prompts, before any mask is made.
+
+    Attributes:
+        iou_bm: Predicted IoU per mask token (the single-mask token first), B x M.
+        object_score_logits_b1: B x 1.
+        mask_tokens_bmc: The mask tokens' outputs, B x M x C.
+        hyper_bmo: The vectors to multiply the upscaled picture with, B x M x C/8.
+        images: The rewritten pictures of `prompts_at_once` prompts each: low-rank, or in full
+            (B x N x C, without c).
+        prompts_at_once: See `images`.
+    """
+
+    iou_bm: Tensor
+    object_score_logits_b1: Tensor
+    mask_tokens_bmc: Tensor
+    hyper_bmo: Tensor
+    images: tuple[ImageState | Tensor, ...]
+    prompts_at_once: int
+
+    def __len__(self) -> int:
+        """Number of prompts."""
+        return len(self.iou_bm)
+
+    def images_of(self, prompts: list[int]) -> ImageState | Tensor:
+        """The rewritten pictures of prompts of one chunk."""
+        image = self.images[prompts[0] // self.prompts_at_once]
+        places = [prompt % self.prompts_at_once for prompt in prompts]
+        return image[places] if isinstance(image, Tensor) else image.select(places)
+
+
+class FastMaskDecoder:
+    """The mask decoder of one network, with its weights folded.
+
+    Nothing is kept between calls, so several threads may use one decoder at once.
+
+    Args:
+        model: Meta's network in evaluation mode, with high-resolution features (as all official
+            ones). Later changes of its weights are not seen.
+        dtype: Of the products with the picture. Tokens, norms, softmaxes and predicted IoU stay in
+            the network's own precision.
+    """
+
+    def __init__(self, model: SAM2Base, dtype: torch.dtype = torch.float32) -> None:
+        self._decoder: Any = model.sam_mask_decoder
+        self._transformer: Any = self._decoder.transformer
+        self._dtype = dtype
+        self._device = self._decoder.iou_token.weight.device
+        with torch.no_grad():
+            encoder: Any = model.sam_prompt_encoder
+            self._no_mask_c = encoder.no_mask_embed.weight.detach()[0]
+            self._positions_bchw = encoder.get_dense_pe().to(self._no_mask_c.dtype)
+            mask_basis_rc = _mask_prompt_basis(encoder)
+            self._mask_basis_rc = self._rounded(mask_basis_rc)
+            self._output_tokens_tc = _output_tokens(self._decoder)
+            self._fold(mask_basis_rc)
+
+    def _fold(self, mask_basis_rc: Tensor) -> None:
+        """Make the weights of every level, in float64, and round them once."""
+        positions_nc = _double(self._positions_bchw)[0].flatten(1).T
+        offset_c = torch.zeros_like(positions_nc[0])
+        writings_hec: list[Tensor] = []
+        self._readings: list[ReadingWeights] = []
+        self._writings: list[WritingWeights] = []
+        for layer in self._transformer.layers:
+            tokens_look, image_looks = (
+                layer.cross_attn_token_to_image,
+                layer.cross_attn_image_to_token,
+            )
+            self._add_reading(tokens_look, tokens_look.k_proj, positions_nc, offset_c)
+            self._add_reading(image_looks, image_looks.q_proj, positions_nc, offset_c)
+            writings_hec = [
+                _centred(w) for w in (*writings_hec, _writing_matrix(image_looks, offset_c))
+            ]
+            mask_basis_rc = _centred(mask_basis_rc)
+            gain_c = _double(layer.norm4.weight)
+            self._writings.append(
+                WritingWeights(
+                    tuple(self._rounded(w) for w in writings_hec),
+                    self._rounded(mask_basis_rc),
+                    self._rounded(gain_c),
+                    float(layer.norm4.eps),
+                )
+            )
+            writings_hec = [w * gain_c for w in writings_hec]
+            mask_basis_rc = mask_basis_rc * gain_c
+            offset_c = _double(layer.norm4.bias)
+        final = self._transformer.final_attn_token_to_image
+        self._add_reading(final, final.k_proj, positions_nc, offset_c)
+        self._last_offset_c = self._rounded(offset_c)
+        self._upscaling = MaskUpscaling(self._decoder.output_upscaling, offset_c, self._dtype)
+
+    def _add_reading(
+        self, attention: Any, match: Any, positions_nc: Tensor, offset_c: Tensor
+    ) -> None:
+        match_dc, value_dc = _double(match.weight), _double(attention.v_proj.weight)
+        match_dn = match_dc @ (positions_nc + offset_c).T + _double(match.bias)[:, None]
+        value_d = value_dc @ offset_c + _double(attention.v_proj.bias)
+        parts = (match_dc, match_dn, value_dc, value_d)
+        heads = (attention.num_heads, -1)
+        self._readings.append(
+            ReadingWeights(*(self._rounded(part.unflatten(0, heads)) for part in parts))
+        )
+
+    def _rounded(self, folded: Tensor) -> Tensor:
+        return folded.to(self._device, self._dtype).contiguous()
+
+    @torch.no_grad()
+    def prepare(self, embedding: Embedding) -> PreparedImage:
+        """Make what all prompts of a picture share: about 2 GFLOP and 50 MB for official networks.
+
+        Args:
+            embedding: The picture's features.
+        """
+        image_cn = embedding.image_embed_bchw[0].flatten(1) + self._no_mask_c[:, None]
+        image_cn = image_cn.to(self._dtype)
+        readings, norms = [], []
+        for level, writing in enumerate(self._writings):
+            for reading in self._readings[2 * level : 2 * level + 2]:
+                readings.append(reading.prepare(image_cn, level))
+            centred_cn = image_cn - image_cn.mean(0)
+            norms.append(writing.prepare(centred_cn))
+            image_cn = centred_cn * writing.gain_c[:, None]
+        readings.append(self._readings[-1].prepare(image_cn, len(norms)))
+        s0_1chw, s1_1chw = embedding.high_res_feats
+        height, width = embedding.image_embed_bchw.shape[-2:]
+        upscaling = self._upscaling.prepare(image_cn, s0_1chw, s1_1chw, (height, width))
+        return PreparedImage(embedding, tuple(readings), tuple(norms), upscaling)
+
+    @torch.no_grad()
+    def decode(
+        self, image: PreparedImage, sparse_bnc: Tensor, dense_bchw: Tensor | None = None
+    ) -> DecodedPrompts:
+        """Run the transformer and the heads, but no upscaling.
+
+        Keeps 2 MB per prompt (official networks, one point) until the answer is dropped.
+
+        Args:
+            image: The picture.
+            sparse_bnc: The prompts as Meta's prompt encoder embeds points and boxes, B x n x C.
+            dense_bchw: The mask prompts as Meta's prompt encoder embeds them, B x C x h x w; None
+                where there are none. Other tensors are not valid: a space of 17 dimensions is
+                assumed, that of the encoder's last convolution and its "no mask" vector.
+        """
+        sparse_bnc = sparse_bnc.to(self._output_tokens_tc.dtype)
+        outputs_btc = self._output_tokens_tc.expand(len(sparse_bnc), -1, -1)
+        tokens_btc = torch.cat((outputs_btc, sparse_bnc), dim=1)
+        low_rank = tokens_btc.shape[1] <= MOST_LOW_RANK_TOKENS
+        transform = self._transform if low_rank else self._transform_in_full
+        at_once = self._prompts_at_once(image, tokens_btc)
+        outputs, images = [], []
+        for start in range(0, len(tokens_btc), at_once):
+            chunk = slice(start, start + at_once)
+            dense_chunk = None if dense_bchw is None else dense_bchw[chunk]
+            outputs_chunk, image_chunk = transform(image, tokens_btc[chunk], dense_chunk)
+            outputs.append(outputs_chunk[:, : outputs_btc.shape[1]])
+            images.append(image_chunk)
+        return self._heads(torch.cat((outputs_btc[:0], *outputs)), tuple(images), at_once)
+
+    @torch.no_grad()
+    def mask_logits(
+        self,
+        image: PreparedImage,
+        decoded: DecodedPrompts,
+        prompt_index_k: Tensor,
+        token_index_k: Tensor,
+    ) -> Tensor:
+        """Make the masks of chosen pairs of prompt and mask token.
+
+        Args:
+            image: The picture that was given to `decode`.
+            decoded: The answer of `decode`.
+            prompt_index_k: Integers in 0 ... B - 1, any order.
+            token_index_k: Integers in 0 ... M - 1; 0 is the single-mask token.
+
+        Returns:
+            Logits, K x 4h x 4w, float32 (float64 for a float64 network).
+        """
+        height, width = image.upscaling.position_hw
+        logits_khw = decoded.iou_bm.new_empty(len(prompt_index_k), 4 * height, 4 * width)
+        tokens_of: dict[int, list[int]] = {}
+        rows_of: dict[int, list[int]] = {}
+        chosen = zip(prompt_index_k.tolist(), token_index_k.tolist(), strict=True)
+        for row, (prompt, token) in enumerate(chosen):
+            tokens_of.setdefault(prompt, []).append(token)
+            rows_of.setdefault(prompt, []).append(row)
+        at_once = self._upscaling.prompts_at_once(image.upscaling)
+        for prompts in _groups(sorted(tokens_of), decoded.prompts_at_once, at_once):
+            tokens = sorted({token for prompt in prompts for token in tokens_of[prompt]})
+            hyper_pko = decoded.hyper_bmo[prompts][:, tokens].to(self._dtype)
+            rewritten = decoded.images_of(prompts)
+            masks_pkhw = self._upscaling.mask_logits(image.upscaling, rewritten, hyper_pko)
+            for prompt, masks_khw in zip(prompts, masks_pkhw, strict=True):
+                for row, token in zip(rows_of[prompt], tokens_of[prompt], strict=True):
+                    logits_khw[row] = masks_khw[tokens.index(token)]
+        return logits_khw
+
+    def _prompts_at_once(self, image: PreparedImage, tokens_btc: Tensor) -> int:
+        """How many prompts to decode together."""
+        prompts, tokens, _ = tokens_btc.shape
+        if self._device.type != "cpu":
+            return max(prompts, 1)
+        rows, positions = tokens * self._transformer.num_heads, len(image.upscaling.image_nk)
+        bytes_per_prompt: int = rows * positions * self._dtype.itemsize
+        return max(_BYTES_AT_ONCE // bytes_per_prompt, 1)
+
+    def _transform(
+        self, image: PreparedImage, tokens_btc: Tensor, dense_bchw: Tensor | None
+    ) -> tuple[Tensor, ImageState]:
+        """The two-way transformer: the output tokens, and the rewritten pictures."""
+        state = ImageState(
+            tokens_btc.new_ones(1, 1, 1, dtype=statistics_dtype(self._dtype)),
+            () if dense_bchw is None else (self._mask_block(dense_bchw),),
+        )
+        queries_btc = tokens_btc
+        for level, layer in enumerate(self._transformer.layers):
+            queries_btc, state = self._block(image, level, layer, queries_btc, tokens_btc, state)
+        outputs = self._output_tokens_tc.shape[0]
+        queries_btc = queries_btc[:, :outputs]
+        attended_btc = self._tokens_look_at_image(
+            self._transformer.final_attn_token_to_image,
+            queries_btc + tokens_btc[:, :outputs],
+            state,
+            self._readings[-1],
+            image.readings[-1],
+        )
+        return self._transformer.norm_final_attn(queries_btc + attended_btc), state
+
+    def _block(
+        self,
+        image: PreparedImage,
+        level: int,
+        layer: Any,
+        queries_btc: Tensor,
+        tokens_btc: Tensor,
+        state: ImageState,
+    ) -> tuple[Tensor, ImageState]:
+        """One two-way block: tokens among themselves, tokens to image, MLP, image to tokens."""
+        if layer.skip_first_layer_pe:
+            queries_btc = layer.self_attn(q=queries_btc, k=queries_btc, v=queries_btc)
+        else:
+            placed_btc = queries_btc + tokens_btc
+            queries_btc = queries_btc + layer.self_attn(q=placed_btc, k=placed_btc, v=queries_btc)
+        queries_btc = layer.norm1(queries_btc)
+        queries_btc = queries_btc + self._tokens_look_at_image(
+            layer.cross_attn_token_to_image,
+            queries_btc + tokens_btc,
+            state,
+            self._readings[2 * level],
+            image.readings[2 * level],
+        )
+        queries_btc = layer.norm2(queries_btc)
+        queries_btc = layer.norm3(queries_btc + layer.mlp(queries_btc))
+
+        attention = layer.cross_attn_image_to_token
+        keys_btd = attention.k_proj(queries_btc + tokens_btc)
+        scores_bthn = match_scores(
+            state,
+            self._readings[2 * level + 1],
+            image.readings[2 * level + 1],
+            self._split_heads(keys_btd * _softmax_scale(attention), attention),
+        )
+        state = write_and_norm(
+            state,
+            scores_bthn.softmax(1),
+            self._split_heads(attention.v_proj(queries_btc), attention),
+            self._writings[level],
+            image.norms[level],
+        )
+        return queries_btc, state
+
+    def _tokens_look_at_image(
+        self,
+        attention: Any,
+        placed_btc: Tensor,
+        state: ImageState,
+        weights: ReadingWeights,
+        shared: SharedReading,
+    ) -> Tensor:
+        """A cross attention from the tokens (with their own codes added) to the image."""
+        queries_btd = attention.q_proj(placed_btc) * _softmax_scale(attention)
+        queries_bthd = self._split_heads(queries_btd, attention)
+        attention_bthn = match_scores(state, weights, shared, queries_bthd).softmax(-1)
+        values_btd = gather_values(state, weights, shared, attention_bthn)
+        attended_btc: Tensor = attention.out_proj(values_btd.to(placed_btc.dtype))
+        return attended_btc
+
+    def _split_heads(self, vectors_btd: Tensor, attention: Any) -> Tensor:
+        return vectors_btd.to(self._dtype).view(*vectors_btd.shape[:2], attention.num_heads, -1)
+
+    def _mask_block(self, dense_bchw: Tensor) -> Block:
+        """The mask prompts' dense embeddings in the coordinates of their small space."""
+        change_bcn = dense_bchw.flatten(2) - self._no_mask_c[:, None]
+        basis_rc = self._mask_basis_rc
+        coefficients_brn = basis_rc.to(change_bcn.dtype) @ change_bcn
+        return Block(coefficients_brn.to(self._dtype), basis_rc[None], None)
+
+    def _transform_in_full(
+        self, image: PreparedImage, tokens_btc: Tensor, dense_bchw: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Meta's own transformer: its tokens, and the rewritten pictures without c."""
+        if dense_bchw is None:
+            dense_bchw = self._no_mask_c[:, None, None].expand(len(tokens_btc), -1, 1, 1)
+        image_bchw = image.embedding.image_embed_bchw.to(tokens_btc.dtype) + dense_bchw
+        positions_bchw = self._positions_bchw.expand_as(image_bchw)
+        queries_btc, image_bnc = self._transformer(image_bchw, positions_bchw, tokens_btc)
+        return queries_btc, image_bnc.to(self._dtype) - self._last_offset_c
+
+    def _heads(
+        self, outputs_btc: Tensor, images: tuple[ImageState | Tensor, ...], at_once: int
+    ) -> DecodedPrompts:
+        """Predicted IoU, object scores and the vectors of the masks, as Meta's decoder."""
+        decoder = self._decoder
+        first = int(decoder.pred_obj_scores)
+        mask_tokens_bmc = outputs_btc[:, first + 1 : first + 1 + decoder.num_mask_tokens]
+        iou_bm = decoder.iou_prediction_head(outputs_btc[:, first])
+        heads = decoder.output_hypernetworks_mlps
+        hyper = [
+            head(token_bc) for head, token_bc in zip(heads, mask_tokens_bmc.unbind(1), strict=True)
+        ]
+        if decoder.pred_obj_scores:
+            object_score_logits_b1 = decoder.pred_obj_score_head(outputs_btc[:, 0])
+        else:  # Meta's constant for "the object is there"
+            object_score_logits_b1 = iou_bm.new_full((len(iou_bm), 1), 10.0)
+        return DecodedPrompts(
+            iou_bm, object_score_logits_b1, mask_tokens_bmc, torch.stack(hyper, 1), images, at_once
+        )
+
+
+def _groups(prompts: list[int], chunk: int, size: int) -> Iterator[list[int]]:
+    """Split ascending prompts into groups of at most a size, each from one chunk of prompts."""
+    for _, of_chunk in itertools.groupby(prompts, lambda prompt: prompt // chunk):
+        members = list(of_chunk)
+        for start in range(0, len(members), size):
+            yield members[start : start + size]
+
+
+def _output_tokens(decoder: Any) -> Tensor:
+    """The tokens that carry the answers: object score (where there is one), IoU, masks."""
+    kinds = [decoder.iou_token, decoder.mask_tokens]
+    if decoder.pred_obj_scores:
+        kinds.insert(0, decoder.obj_score_token)
+    return torch.cat([kind.weight.detach() for kind in kinds])
+
+
+def _mask_prompt_basis(encoder: Any) -> Tensor:
+    """An orthonormal basis of all (dense embedding - no-mask embedding), r x C, float64 on CPU."""
+    last = encoder.mask_downscaling[-1]
+    directions_cr = _double(last.weight)[:, :, 0, 0]
+    offset_c = _double(last.bias) - _double(encoder.no_mask_embed.weight)[0]
+    basis_cr: Tensor = torch.linalg.qr(torch.cat((directions_cr, offset_c[:, None]), dim=1)).Q
+    return basis_cr.T
+
+
+def _writing_matrix(attention: Any, offset_c: Tensor) -> Tensor:
+    """From a token's value (and a one) to channels, h x e x c.
+
+    The one brings c and the bias: spread over the heads, as each head's weights sum to one.
+    """
+    heads = attention.num_heads
+    values_hdc = _double(attention.out_proj.weight).T.unflatten(0, (heads, -1))
+    constant_c = (offset_c + _double(attention.out_proj.bias)) / heads
+    return torch.cat((values_hdc, constant_c.expand(heads, 1, -1)), dim=1)
+
+
+def _softmax_scale(attention: Any) -> float:
+    return float((attention.internal_dim // attention.num_heads) ** -0.5)
+
+
+def _centred(channels_last: Tensor) -> Tensor:
+    return channels_last - channels_last.mean(-1, keepdim=True)
+
+
+def _double(tensor: Tensor) -> Tensor:
+    """A weight for folding: float64 on the CPU (not every device has it)."""
+    return tensor.detach().cpu().double()

@@ -1,0 +1,1 @@
+"""Everything in a picture, searched from a grid of points."""

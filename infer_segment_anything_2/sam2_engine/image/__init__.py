@@ -1,0 +1,1 @@
+"""Picture to features: the encoder's input, its output, and the memory of pictures."""

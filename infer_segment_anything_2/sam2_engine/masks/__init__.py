@@ -1,0 +1,1 @@
+"""Masks as run lengths: scored, traced, compared, cleaned."""

@@ -1,0 +1,356 @@
+"""Cleaning of masks in true pixels of the picture, on run lengths only.
+
+A mask is cut into vertical pieces, one column wide; pieces of neighbouring columns that touch are
+edges of a graph, and its connected components are the mask's regions. So the work grows with the
+length of a mask's outline, not with the picture, and is the same on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.overlap import (
+    DuplicateRule,
+    OverlapRule,
+    without_duplicates,
+    without_overlap,
+)
+from infer_segment_anything_2.sam2_engine.masks.rle import (
+    Counts,
+    bounding_box_xyxy_px,
+    counts_from_changes,
+    runs_of_ones,
+)
+
+__all__ = [
+    "CleaningResult",
+    "CleaningSettings",
+    "ComponentRule",
+    "Regions",
+    "clean",
+    "find_regions",
+    "keep_clicked_regions",
+    "keep_largest_region",
+    "remove_small_regions",
+]
+
+ComponentRule = Literal["all", "largest", "clicked"]
+PointXy = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class CleaningSettings:
+    """What is done to finished masks; the defaults do nothing.
+
+    Attributes:
+        min_mask_region_area: Holes of fewer pixels are filled and islands of fewer removed.
+        keep_components: "all" regions of a mask, the "largest", or those that were "clicked".
+        min_mask_area: Masks of fewer pixels are dropped; 0 is no limit.
+        max_mask_area: Masks of more pixels are dropped; 0 is no limit.
+        duplicates: How masks that became alike by the cleaning are recognised.
+        duplicate_thresh: From which likeness on; None leaves them all.
+        overlap: Who keeps a pixel that several masks have: "keep" all, or only one of them.
+    """
+
+    min_mask_region_area: int = 0
+    keep_components: ComponentRule = "all"
+    min_mask_area: int = 0
+    max_mask_area: int = 0
+    duplicates: DuplicateRule = "box"
+    duplicate_thresh: float | None = None
+    overlap: OverlapRule = "keep"
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether single masks may come out with other pixels."""
+        return self.min_mask_region_area > 0 or self.keep_components != "all"
+
+
+class CleaningResult(NamedTuple):
+    """Cleaned masks, and how many there were after each step.
+
+    Attributes:
+        masks: In the order in which they were given.
+        after_area: Masks within the limits of the area.
+        after_duplicates: Masks that did not become the same as a better one.
+        after_overlap: Masks with pixels of their own.
+    """
+
+    masks: MaskSet
+    after_area: int
+    after_duplicates: int
+    after_overlap: int
+
+
+def clean(
+    masks: MaskSet,
+    settings: CleaningSettings,
+    clicks_xy_px: Sequence[Sequence[PointXy]] | None = None,
+) -> CleaningResult:
+    """Cleans finished masks; boxes and areas are those of the new pixels.
+
+    First each mask alone (small regions, then which regions to keep), then masks too small or too
+    large go, then new duplicates, and at last overlaps are settled.
+
+    Args:
+        masks: Best first.
+        settings: What to do.
+        clicks_xy_px: The points on the object for each mask; by default the grid point that made
+            it. Only used for "clicked" regions.
+    """
+    cleaned = masks
+    if settings.reshapes:
+        if clicks_xy_px is None:
+            clicks_xy_px = [_own_click(point) for point in masks.points_xy_px]
+        changed = [
+            _clean_one(rle.counts, masks.image_hw, settings, clicks)
+            for rle, clicks in zip(masks.rles, clicks_xy_px, strict=True)
+        ]
+        cleaned = with_new_pixels(masks, changed)
+    areas_px = np.array([rle.area_px for rle in cleaned.rles], np.int64)
+    most_px = settings.max_mask_area or np.iinfo(np.int64).max
+    within = np.flatnonzero((areas_px >= settings.min_mask_area) & (areas_px <= most_px))
+    is_untouched = np.array(
+        [before is after for before, after in zip(masks.rles, cleaned.rles, strict=True)], bool
+    )
+    if len(within) < len(cleaned):
+        cleaned, is_untouched = cleaned.select(within), is_untouched[within]
+    after_area = len(cleaned)
+    if settings.duplicate_thresh is not None and not is_untouched.all():
+        # As Meta's generator does after cleaning: what was not changed is preferred.
+        kept = without_duplicates(
+            cleaned, is_untouched.astype(np.float32), settings.duplicate_thresh, settings.duplicates
+        )
+        cleaned = cleaned.select(np.sort(kept))
+    after_duplicates = len(cleaned)
+    if settings.overlap != "keep":
+        cleaned = _settle_overlap(cleaned, settings.overlap)
+    return CleaningResult(cleaned, after_area, after_duplicates, len(cleaned))
+
+
+def with_new_pixels(masks: MaskSet, new_counts: Sequence[Counts]) -> MaskSet:
+    """Returns the set with other pixels and their boxes; runs that are the same object stay."""
+    rles, boxes = list(masks.rles), masks.boxes_xyxy_px.copy()
+    for index, (rle, counts) in enumerate(zip(masks.rles, new_counts, strict=True)):
+        if counts is not rle.counts:
+            rles[index] = Rle(masks.image_hw, counts)
+            boxes[index] = bounding_box_xyxy_px(counts, masks.image_hw)
+    return replace(masks, rles=tuple(rles), boxes_xyxy_px=boxes)
+
+
+def _settle_overlap(masks: MaskSet, rule: OverlapRule) -> MaskSet:
+    """Gives each pixel to one mask; masks that keep none go, as far as they had any."""
+    settled = with_new_pixels(masks, without_overlap(masks, rule))
+    lives = [
+        index
+        for index, (before, after) in enumerate(zip(masks.rles, settled.rles, strict=True))
+        if after.area_px or not before.area_px
+    ]
+    return settled.select(lives)
+
+
+def _clean_one(
+    counts: Counts, image_hw: tuple[int, int], settings: CleaningSettings, clicks: Sequence[PointXy]
+) -> Counts:
+    if settings.min_mask_region_area > 0:
+        counts = remove_small_regions(counts, image_hw, settings.min_mask_region_area)
+    if settings.keep_components == "clicked" and clicks:
+        return keep_clicked_regions(counts, image_hw, clicks)
+    if settings.keep_components != "all":
+        return keep_largest_region(counts, image_hw)
+    return counts
+
+
+def _own_click(point_xy_px: npt.NDArray[np.float64]) -> list[PointXy]:
+    return [] if np.isnan(point_xy_px).any() else [(float(point_xy_px[0]), float(point_xy_px[1]))]
+
+
+class Regions(NamedTuple):
+    """The connected regions of a mask or of its background.
+
+    Attributes:
+        starts: int64, first flat column-major position of each piece, ascending.
+        ends: int64, one past the last; a piece lies within one column.
+        region_of_piece: int64, 0..n_regions - 1.
+        areas_px: int64, n_regions.
+    """
+
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    region_of_piece: npt.NDArray[np.int64]
+    areas_px: npt.NDArray[np.int64]
+
+
+def find_regions(counts: Counts, image_hw: tuple[int, int], *, of_ones: bool = True) -> Regions:
+    """Finds the regions of a mask, or of its background; corners that touch connect.
+
+    Args:
+        counts: Run lengths of the mask.
+        image_hw: Height and width of the picture.
+        of_ones: False finds those of the background.
+
+    >>> find_regions(np.array([0, 1, 3, 1, 1], np.uint32), (2, 3)).areas_px.tolist()
+    [1, 1]
+    """
+    height = image_hw[0]
+    starts, ends = runs_of_ones(counts) if of_ones else _runs_of_zeros(counts)
+    starts, ends, column = _pieces(starts, ends, height)
+    # Keys order pieces by column, then by row, with a gap between columns: a search for a piece's
+    # rows in the next column never leaves that column.
+    stride = height + 2
+    shift = column * (stride - height)
+    first_keys, end_keys = starts + shift, ends + shift
+    low = np.searchsorted(end_keys, first_keys + stride, side="left")
+    high = np.searchsorted(first_keys, end_keys + stride, side="right")
+    n_neighbours = np.maximum(high - low, 0)
+    piece = np.repeat(np.arange(starts.size), n_neighbours)
+    in_range = np.arange(piece.size) - np.repeat(
+        np.cumsum(n_neighbours) - n_neighbours, n_neighbours
+    )
+    roots = _connect(starts.size, piece, low[piece] + in_range)
+    _, region_of_piece = np.unique(roots, return_inverse=True)
+    areas_px = np.bincount(region_of_piece, weights=ends - starts).astype(np.int64)
+    return Regions(starts, ends, region_of_piece, areas_px)
+
+
+def remove_small_regions(counts: Counts, image_hw: tuple[int, int], least_area_px: int) -> Counts:
+    """Fills small holes and then removes small islands, as Meta's `remove_small_regions`.
+
+    A hole is any region of the background, also one at the picture's edge. Where all islands are
+    too small, the largest stays.
+
+    Args:
+        counts: Run lengths of the mask.
+        image_hw: Height and width of the picture.
+        least_area_px: Regions of fewer pixels are small.
+
+    Returns:
+        The new run lengths; `counts` itself when nothing was small.
+    """
+    holes = find_regions(counts, image_hw, of_ones=False)
+    is_small = holes.areas_px < least_area_px
+    if is_small.any():
+        is_filled = is_small[holes.region_of_piece]
+        counts = _with_flipped(counts, holes.starts[is_filled], holes.ends[is_filled], image_hw)
+    islands = find_regions(counts, image_hw)
+    is_small = islands.areas_px < least_area_px
+    if is_small.any() and is_small.all():
+        is_small[islands.areas_px.argmax()] = False
+    return _keep(counts, image_hw, islands, ~is_small)
+
+
+def keep_largest_region(counts: Counts, image_hw: tuple[int, int]) -> Counts:
+    """Keeps a mask's largest region; of equal ones, the leftmost.
+
+    Returns:
+        The new run lengths; `counts` itself when there is nothing to remove.
+    """
+    regions = find_regions(counts, image_hw)
+    is_kept = np.zeros(regions.areas_px.size, bool)
+    if is_kept.size:
+        is_kept[regions.areas_px.argmax()] = True
+    return _keep(counts, image_hw, regions, is_kept)
+
+
+def keep_clicked_regions(
+    counts: Counts, image_hw: tuple[int, int], clicks_xy_px: Sequence[PointXy]
+) -> Counts:
+    """Keeps the regions that hold a click; for a click beside the mask, the nearest region.
+
+    Args:
+        counts: Run lengths of the mask.
+        image_hw: Height and width of the picture.
+        clicks_xy_px: At least one point; a point lies in the pixel that holds it.
+
+    Returns:
+        The new run lengths; `counts` itself when there is nothing to remove.
+    """
+    regions = find_regions(counts, image_hw)
+    is_kept = np.zeros(regions.areas_px.size, bool)
+    height, width = image_hw
+    columns = regions.starts // height
+    tops, bottoms = regions.starts % height, regions.ends - 1 - columns * height
+    for x, y in clicks_xy_px if is_kept.size else ():
+        across = columns - min(max(int(x), 0), width - 1)
+        row = min(max(int(y), 0), height - 1)
+        down = np.maximum(np.maximum(tops - row, row - bottoms), 0)
+        is_kept[regions.region_of_piece[np.argmin(across**2 + down**2)]] = True
+    return _keep(counts, image_hw, regions, is_kept)
+
+
+def _keep(
+    counts: Counts, image_hw: tuple[int, int], regions: Regions, is_kept: npt.NDArray[np.bool_]
+) -> Counts:
+    """Keeps some of the regions of a mask."""
+    if is_kept.all():
+        return counts
+    gone = ~is_kept[regions.region_of_piece]
+    return _with_flipped(counts, regions.starts[gone], regions.ends[gone], image_hw)
+
+
+def _with_flipped(
+    counts: Counts,
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    image_hw: tuple[int, int],
+) -> Counts:
+    """Turns zeros into ones and ones into zeros between flat positions."""
+    changes = np.concatenate([np.cumsum(counts[:-1], dtype=np.int64), starts, ends])
+    changes.sort()
+    return counts_from_changes(changes, image_hw[0] * image_hw[1])
+
+
+def _runs_of_zeros(counts: Counts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    ends = np.cumsum(counts, dtype=np.int64)
+    starts = ends - counts
+    is_run = counts[0::2] > 0  # the first may be empty
+    return starts[0::2][is_run], ends[0::2][is_run]
+
+
+def _pieces(
+    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], height: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Cuts runs where a column ends: first and one-past-last position and column of each piece."""
+    first_columns, last_columns = starts // height, (ends - 1) // height
+    run, piece = _count_up(last_columns - first_columns + 1)
+    column = first_columns[run] + piece
+    piece_starts = np.maximum(starts[run], column * height)
+    piece_ends = np.minimum(ends[run], (column + 1) * height)
+    return piece_starts, piece_ends, column
+
+
+def _count_up(
+    lengths: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Lists the rows and places of ragged rows: (0, 0), (0, 1), ..., (1, 0), ..."""
+    row = np.repeat(np.arange(lengths.size), lengths)
+    return row, np.arange(row.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def _connect(
+    n_nodes: int, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Finds the connected components of a graph: for each node, the least node of its component.
+
+    Each round hangs every root onto the least root next to it and then shortens all paths: a few
+    rounds do (S. Liu and R. Tarjan, Simple Concurrent Labeling Algorithms, 2019).
+    """
+    parent = np.arange(n_nodes)
+    while left.size:
+        low, high = np.minimum(left, right), np.maximum(left, right)
+        np.minimum.at(parent, high, low)
+        while True:
+            grandparent = parent[parent]
+            if np.array_equal(grandparent, parent):
+                break
+            parent = grandparent
+        left, right = parent[left], parent[right]
+        apart = left != right
+        left, right = left[apart], right[apart]
+    return parent

@@ -1,0 +1,196 @@
+"""Masks against masks: which are alike, and who keeps the pixels that several have.
+
+All on run lengths: exact in true pixels, in memory that grows with the masks' outlines only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.masks.rle import (
+    Counts,
+    counts_from_changes,
+    runs_of_ones,
+)
+from infer_segment_anything_2.sam2_engine.masks.scoring import non_maximum_suppression
+
+__all__ = [
+    "DuplicateRule",
+    "MaskRuns",
+    "OverlapRule",
+    "union",
+    "without_duplicates",
+    "without_overlap",
+]
+
+DuplicateRule = Literal["box", "mask", "containment"]
+OverlapRule = Literal["keep", "smallest_on_top", "highest_score"]
+
+Positions = npt.NDArray[np.int64]
+
+
+def without_duplicates(
+    masks: MaskSet, scores: npt.NDArray[np.float32], threshold: float, rule: DuplicateRule
+) -> npt.NDArray[np.int64]:
+    """Returns the indices of the masks to keep, best first: greedy non-maximum suppression.
+
+    Args:
+        masks: In any order.
+        scores: float32, n; of equals, the earlier is better (for "box": as torchvision orders).
+        threshold: A mask goes when its likeness to a better one that stays is above.
+        rule: What likeness is: "box", the boxes' intersection over union (IoU), as Meta's; "mask",
+            the masks' IoU; "containment", that or the share of the smaller mask that lies in the
+            other, whichever is more.
+    """
+    if rule == "box":
+        return non_maximum_suppression(masks.boxes_xyxy_px, scores, threshold)
+    order = np.argsort(-scores, kind="stable")
+    areas_px = np.array([rle.area_px for rle in masks.rles], np.int64)
+    runs = MaskRuns(masks)
+    waiting, kept = order, []
+    while waiting.size:
+        best, waiting = int(waiting[0]), waiting[1:]
+        kept.append(best)
+        near = waiting[_boxes_meet(masks.boxes_xyxy_px[best], masks.boxes_xyxy_px[waiting])]
+        if rule == "mask":  # the IoU is never above the ratio of the areas
+            smaller = np.minimum(areas_px[near], areas_px[best])
+            near = near[smaller > threshold * np.maximum(areas_px[near], areas_px[best])]
+        if not near.size:
+            continue
+        common_px = runs.intersections_px(masks.rles[best].counts, near)
+        whole_px = areas_px[best] + areas_px[near] - common_px
+        if rule == "containment":
+            whole_px = np.minimum(whole_px, np.minimum(areas_px[best], areas_px[near]))
+        gone = near[common_px > threshold * whole_px]
+        waiting = waiting[~np.isin(waiting, gone)]
+    return np.array(kept, np.int64)
+
+
+def union(masks: Sequence[Counts], image_hw: tuple[int, int]) -> Counts:
+    """Returns the run lengths of the pixels that any of some masks has.
+
+    >>> union([np.array([0, 2, 4], np.uint32), np.array([1, 3, 2], np.uint32)], (2, 3)).tolist()
+    [0, 4, 2]
+    """
+    runs = [runs_of_ones(counts) for counts in masks]
+    starts = np.concatenate([run[0] for run in runs])
+    ends = np.concatenate([run[1] for run in runs])
+    edges = np.concatenate([starts, ends])
+    steps = np.repeat(np.array([1, -1]), [starts.size, ends.size])
+    # Starts before ends at the same place: runs that touch are one.
+    order = np.lexsort((-steps, edges))
+    depth = np.cumsum(steps[order])
+    is_change = (depth == 0) | (depth - steps[order] == 0)
+    return counts_from_changes(edges[order][is_change], image_hw[0] * image_hw[1])
+
+
+class MaskRuns:
+    """The runs of all masks of a set, one after the other: to compare them with one mask at once.
+
+    Args:
+        masks: The set.
+    """
+
+    def __init__(self, masks: MaskSet) -> None:
+        self._rles = masks.rles
+        runs = [runs_of_ones(rle.counts) for rle in masks.rles]
+        sizes = np.array([starts.size for starts, _ in runs], np.int64)
+        self._first = np.concatenate(([0], np.cumsum(sizes)))
+        nothing = np.empty(0, np.int64)
+        self._starts = np.concatenate([nothing, *(starts for starts, _ in runs)])
+        self._ends = np.concatenate([nothing, *(ends for _, ends in runs)])
+
+    def counts(self, index: int) -> Counts:
+        """The run lengths of one mask."""
+        return self._rles[index].counts
+
+    def intersections_px(self, one: Counts, others: npt.NDArray[np.int64]) -> Positions:
+        """Counts the pixels that a mask of the same picture shares with some of the set's.
+
+        Args:
+            one: Its run lengths.
+            others: Indices into the set.
+
+        Returns:
+            int64, one number for each of `others`.
+        """
+        starts, ends = runs_of_ones(one)
+        before = np.concatenate(([0], np.cumsum(ends - starts)))
+        sizes = self._first[others + 1] - self._first[others]
+        in_other = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        run = np.repeat(self._first[others], sizes) + in_other
+
+        def ones_before(positions: Positions) -> Positions:
+            later = np.searchsorted(starts, positions, side="left")
+            last = np.maximum(later - 1, 0)
+            overhang = np.minimum(positions, ends[last]) - starts[last]
+            return before[last] + np.where(later > 0, overhang, 0)
+
+        if not starts.size:
+            return np.zeros(others.size, np.int64)
+        common = ones_before(self._ends[run]) - ones_before(self._starts[run])
+        total = np.concatenate(([0], np.cumsum(common)))
+        last_run = np.cumsum(sizes)
+        return np.asarray(total[last_run] - total[last_run - sizes], np.int64)
+
+
+def without_overlap(masks: MaskSet, rule: OverlapRule) -> list[Counts]:
+    """Gives every pixel to one mask only.
+
+    Args:
+        masks: Best first.
+        rule: "smallest_on_top": the mask with the smallest area keeps it; "highest_score": the
+            one with the highest predicted IoU; of equals the earlier. "keep": all of them do.
+
+    Returns:
+        Run lengths of each mask; the very same array where a mask keeps all its pixels.
+    """
+    if rule == "keep" or len(masks) < 2:
+        return [rle.counts for rle in masks.rles]
+    if rule == "smallest_on_top":
+        rank = np.array([rle.area_px for rle in masks.rles], np.float64)
+    else:
+        rank = -np.nan_to_num(masks.predicted_iou.astype(np.float64), nan=-np.inf)
+    first_to_last = np.argsort(rank, kind="stable")
+    runs = [runs_of_ones(rle.counts) for rle in masks.rles]
+    # Between two neighbouring edges of any mask, all pixels have the same owner.
+    edges = np.unique(np.concatenate([ends for run in runs for ends in run]))
+    owner = np.full(edges.size, -1, np.int64)
+    for index in first_to_last[::-1]:
+        starts, ends = (np.searchsorted(edges, positions) for positions in runs[index])
+        if starts.size:
+            steps = np.zeros(ends[-1] - starts[0] + 1, np.int8)
+            steps[starts - starts[0]] = 1
+            # Two runs never touch, so no start meets an end.
+            steps[ends - starts[0]] = -1
+            inside = np.cumsum(steps[:-1], dtype=np.int8).view(bool)
+            owner[starts[0] : ends[-1]][inside] = index
+    return _runs_of_owners(masks, edges, owner)
+
+
+def _runs_of_owners(masks: MaskSet, edges: Positions, owner: Positions) -> list[Counts]:
+    """Collects the stretches between edges that belong to each mask."""
+    by_owner = np.argsort(owner, kind="stable")
+    bounds = np.searchsorted(owner[by_owner], np.arange(len(masks) + 1))
+    n_pixels = masks.image_hw[0] * masks.image_hw[1]
+    found: list[Counts] = []
+    for index, rle in enumerate(masks.rles):
+        stretches = by_owner[bounds[index] : bounds[index + 1]]
+        changes = np.stack([edges[stretches], edges[np.minimum(stretches + 1, edges.size - 1)]])
+        counts = counts_from_changes(changes.T.ravel(), n_pixels)
+        found.append(rle.counts if np.array_equal(counts, rle.counts) else counts)
+    return found
+
+
+def _boxes_meet(
+    box_xyxy_px: npt.NDArray[np.int64], others_xyxy_px: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Tells which boxes share a pixel with one; all ends are inclusive."""
+    starts_before_end = (others_xyxy_px[:, :2] <= box_xyxy_px[2:]).all(axis=1)
+    ends_after_start = (others_xyxy_px[:, 2:] >= box_xyxy_px[:2]).all(axis=1)
+    return np.asarray(starts_before_end & ends_after_start)

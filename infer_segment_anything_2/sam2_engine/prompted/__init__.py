@@ -1,0 +1,1 @@
+"""What is prompted: masks of objects that somebody points at."""

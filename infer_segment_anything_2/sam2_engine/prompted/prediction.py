@@ -1,0 +1,284 @@
+"""From prompted objects to masks, equal to Meta's ``SAM2ImagePredictor``.
+
+Meta's predictor takes one object, or several with equal numbers of points. Here each object has
+its own number; objects with the same number of tokens go through the decoder together, because
+padding tokens would change the result.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
+    DecodedPrompts,
+    FastMaskDecoder,
+    PreparedImage,
+)
+from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.scoring import (
+    Upsampling,
+    counts_from_logits,
+    score,
+    single_mask_is_stable,
+)
+from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import (
+    MaskSupport,
+    mask_logits,
+    with_support,
+)
+
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+    from sam2.modeling.sam.prompt_encoder import PromptEncoder
+
+__all__ = ["Prediction", "PredictionSettings", "predict"]
+
+OnProgress = Callable[[int, int], None]
+
+# The labels of a box's corners in the prompt encoder; Meta calls them points 2 and 3.
+_BOX_CORNER_LABELS = (2, 3)
+_SINGLE_MASK_TOKEN = 0
+_MULTIMASK_TOKENS = (1, 2, 3)
+# Prompts decoded together: enough to fill the matrix products, few enough to stay in the cache.
+_OBJECTS_PER_BATCH = 16
+_REMEDY = "Take a smaller model_name, or close what else uses the device."
+# sam2_image_predictor: logits handed on as a mask prompt are clamped to this.
+_LOGIT_CLAMP = 32.0
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How masks are chosen from the decoder's four.
+
+    Attributes:
+        multimask_output: Give the three masks of the multimask tokens, best first, instead of one.
+        prefer_stable: Where one mask is asked for and the single-mask token's is unstable, take
+            the best of the three, as ``build_sam2(apply_postprocessing=True)``.
+        mask_threshold: Pixels with a logit above this belong to the mask.
+        stability_score_offset: How far that threshold is moved to measure the masks' stability.
+        mask_support: How a mask that an object is prompted with is put to the network.
+    """
+
+    multimask_output: bool = False
+    prefer_stable: bool = True
+    mask_threshold: float = 0.0
+    stability_score_offset: float = 1.0
+    mask_support: MaskSupport = field(default_factory=MaskSupport)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Masks of prompted objects.
+
+    Attributes:
+        ranked: One set per rank, 1 or 3, best first; row i of each is object i.
+        low_res_logits_nhw: Float32, n x 4h x 4w, the best mask's logits of each object, clamped as
+            Meta's; to start a refinement from.
+    """
+
+    ranked: tuple[MaskSet, ...]
+    low_res_logits_nhw: Tensor
+
+
+def predict(
+    prompt_encoder: PromptEncoder,
+    decoder: FastMaskDecoder,
+    image: PreparedImage,
+    objects: Sequence[ObjectPrompt],
+    settings: PredictionSettings,
+    *,
+    start_logits: Sequence[Tensor | None] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Prediction:
+    """Predicts masks for every object.
+
+    Args:
+        prompt_encoder: The network's.
+        decoder: Made for the same network.
+        image: The picture, prepared by ``decoder``.
+        objects: At least one; their pixels are of that picture.
+        settings: How masks are chosen.
+        start_logits: For each object the logits of an earlier answer (a row of
+            ``Prediction.low_res_logits_nhw``) to start from, or None; they stand in for its mask.
+        on_progress: Called with the number of objects done and their total before each batch; an
+            exception from it ends the prediction.
+
+    Raises:
+        DeviceError: The memory does not suffice even for one object at a time.
+    """
+    image_hw = image.embedding.image_hw
+    starts = _starts(prompt_encoder, objects, start_logits, settings.mask_support)
+    objects = [with_support(prompt, image_hw, settings.mask_support) for prompt in objects]
+    asking = _Asking(prompt_encoder, decoder, image, objects, starts, settings)
+    chosen = [(torch.empty(0), torch.empty(0))] * len(objects)
+    done = 0
+    for indices in _batches(objects, starts):
+        if on_progress is not None:
+            on_progress(done, len(objects))
+        for index, answer in zip(indices, asking.answer(indices), strict=True):
+            chosen[index] = answer
+        done += len(indices)
+    logits_nrhw = torch.stack([logits_rhw for logits_rhw, _ in chosen])
+    scores_nr = torch.stack([scores_r for _, scores_r in chosen])
+    ranked = tuple(
+        _mask_set(logits_nrhw[:, rank], scores_nr[:, rank], image_hw, settings)
+        for rank in range(scores_nr.shape[1])
+    )
+    return Prediction(ranked, logits_nrhw[:, 0].clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP))
+
+
+def _starts(
+    prompt_encoder: PromptEncoder,
+    objects: Sequence[ObjectPrompt],
+    start_logits: Sequence[Tensor | None] | None,
+    support: MaskSupport,
+) -> list[Tensor | None]:
+    """The mask prompt of each object, h x w: its earlier answer, or its mask, or None."""
+    size_hw = prompt_encoder.mask_input_size
+
+    def start(prompt: ObjectPrompt, earlier: Tensor | None) -> Tensor | None:
+        if earlier is not None or prompt.mask is None:
+            return earlier
+        return mask_logits(prompt.mask.mask_hw, size_hw, support.logit)
+
+    return list(map(start, objects, start_logits or [None] * len(objects)))
+
+
+def _embed_masks(prompt_encoder: PromptEncoder, starts: Sequence[Tensor | None]) -> Tensor | None:
+    """Dense prompt embeddings B x C x h x w of masks; None where there are none."""
+    device = prompt_encoder.no_mask_embed.weight.device
+    masks = [start.to(device) for start in starts if start is not None]
+    if not masks:
+        return None
+    logits_b1hw = torch.stack(masks)[:, None].clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP)
+    with torch.no_grad():
+        _, dense_bchw = prompt_encoder(points=None, boxes=None, masks=logits_b1hw)
+    dense: Tensor = dense_bchw
+    return dense
+
+
+def _batches(
+    objects: Sequence[ObjectPrompt], starts: Sequence[Tensor | None]
+) -> Iterator[list[int]]:
+    """Indices of objects with the same number of tokens, all with or all without a mask."""
+    alike: dict[tuple[int, bool], list[int]] = defaultdict(list)
+    for index, (prompt, start) in enumerate(zip(objects, starts, strict=True)):
+        corners = 0 if prompt.box_xyxy_px is None else len(_BOX_CORNER_LABELS)
+        alike[len(prompt.points_xy_px) + corners, start is not None].append(index)
+    for indices in alike.values():
+        for first in range(0, len(indices), _OBJECTS_PER_BATCH):
+            yield indices[first : first + _OBJECTS_PER_BATCH]
+
+
+def _embed(
+    prompt_encoder: PromptEncoder, objects: Sequence[ObjectPrompt], image_hw: tuple[int, int]
+) -> Tensor:
+    """Sparse prompt embeddings B x tokens x C of objects with the same number of tokens.
+
+    A box is two labelled points before the others, as in ``SAM2ImagePredictor._predict``.
+    """
+    coordinates, labels = [], []
+    for prompt in objects:
+        corners: list[tuple[float, float]] = []
+        if prompt.box_xyxy_px is not None:
+            x1, y1, x2, y2 = prompt.box_xyxy_px
+            corners = [(x1, y1), (x2, y2)]
+        coordinates.append([*corners, *prompt.points_xy_px])
+        labels.append([*_BOX_CORNER_LABELS[: len(corners)], *prompt.labels])
+    device = prompt_encoder.no_mask_embed.weight.device
+    if not coordinates[0]:  # a mask alone: Meta gives no token at all, not even the padding
+        return torch.empty(len(objects), 0, prompt_encoder.embed_dim, device=device)
+    height, width = image_hw
+    side = prompt_encoder.input_image_size[0]
+    points_bn2 = torch.tensor(coordinates, dtype=torch.float32, device=device)
+    # Divided by the picture and multiplied by the input one after the other, as Meta does: the
+    # product of the two factors rounds differently.
+    points_bn2 = points_bn2 / torch.tensor([width, height], device=device) * side
+    labels_bn = torch.tensor(labels, dtype=torch.int32, device=device)
+    sparse_bnc, _ = prompt_encoder(points=(points_bn2, labels_bn), boxes=None, masks=None)
+    sparse: Tensor = sparse_bnc
+    return sparse
+
+
+@dataclass(frozen=True, eq=False)
+class _Asking:
+    """The objects of one picture, with the masks to start from, on their way to the decoder."""
+
+    prompt_encoder: PromptEncoder
+    decoder: FastMaskDecoder
+    image: PreparedImage
+    objects: Sequence[ObjectPrompt]
+    starts: Sequence[Tensor | None]
+    settings: PredictionSettings
+
+    def answer(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """Logits and scores of each object; in halves where the memory does not suffice."""
+        try:
+            return self._answer(indices)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(indices) == 1:
+                device = self.image.embedding.image_embed_bchw.device
+                raise out_of_memory(device, "decode one object", _REMEDY, error) from error
+        middle = len(indices) // 2
+        return self.answer(indices[:middle]) + self.answer(indices[middle:])
+
+    def _answer(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        asked = [self.objects[index] for index in indices]
+        sparse_bnc = _embed(self.prompt_encoder, asked, self.image.embedding.image_hw)
+        dense_bchw = _embed_masks(self.prompt_encoder, [self.starts[i] for i in indices])
+        decoded = self.decoder.decode(self.image, sparse_bnc, dense_bchw)
+        return [self._choose(decoded, row) for row in range(len(indices))]
+
+    def _choose(self, decoded: DecodedPrompts, row: int) -> tuple[Tensor, Tensor]:
+        """Logits (ranks x 4h x 4w) and predicted IoU (ranks) of one object, best first."""
+        iou_t = decoded.iou_bm[row].float()
+        multimask = torch.tensor(_MULTIMASK_TOKENS, device=iou_t.device)
+        by_score = multimask[iou_t[multimask].argsort(descending=True, stable=True)]
+
+        def logits_of(tokens: Tensor) -> Tensor:
+            return self.decoder.mask_logits(
+                self.image, decoded, torch.full_like(tokens, row), tokens
+            ).float()
+
+        if self.settings.multimask_output:
+            return logits_of(by_score), iou_t[by_score]
+        single = torch.tensor([_SINGLE_MASK_TOKEN], device=iou_t.device)
+        logits_1hw = logits_of(single)
+        if self.settings.prefer_stable and not bool(single_mask_is_stable(logits_1hw)):
+            single = by_score[:1]
+            logits_1hw = logits_of(single)
+        return logits_1hw, iou_t[single]
+
+
+def _mask_set(
+    logits_nhw: Tensor, scores_n: Tensor, image_hw: tuple[int, int], settings: PredictionSettings
+) -> MaskSet:
+    """Masks of one rank, one per object."""
+    count, height, width = logits_nhw.shape
+    upsampling = Upsampling((height, width), image_hw, logits_nhw.device)
+    threshold = settings.mask_threshold
+    found = score(logits_nhw, upsampling, threshold, settings.stability_score_offset)
+    rles = tuple(
+        Rle(image_hw, counts_from_logits(logits_hw, upsampling, threshold, (0, 0), image_hw))
+        for logits_hw in logits_nhw.cpu().numpy()
+    )
+    return MaskSet(
+        image_hw=image_hw,
+        rles=rles,
+        boxes_xyxy_px=found.boxes_xyxy_px.cpu().numpy(),
+        predicted_iou=scores_n.cpu().numpy(),
+        stability_score=found.stability.cpu().numpy(),
+        points_xy_px=np.full((count, 2), np.nan),
+        crop_boxes_xywh_px=np.tile(np.array([0, 0, *image_hw[::-1]], np.int64), (count, 1)),
+        object_index=np.arange(count, dtype=np.int64),
+    )

@@ -1,0 +1,1 @@
+"""Studio's form, made from the table of parameters."""

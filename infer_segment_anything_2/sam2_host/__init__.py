@@ -1,0 +1,1 @@
+"""Ikomia's own classes around our results, and its drawings as prompts."""

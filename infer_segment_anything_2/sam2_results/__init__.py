@@ -1,0 +1,1 @@
+"""What comes out for a picture: records, label pictures, overlays, outlines."""

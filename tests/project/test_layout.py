@@ -1,0 +1,92 @@
+"""What the host and the design demand of names, imports and versions."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infer_segment_anything_2 import __version__, sam2_engine
+from infer_segment_anything_2.parameters import MODEL_NAMES, ROWS
+from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
+from tests.conftest import PLUGIN_NAME, REPOSITORY, SHELVES
+
+PLUGIN = REPOSITORY / PLUGIN_NAME
+
+
+class TestHostRules:
+    def test_no_other_module_contains_the_name_of_a_shelf(self) -> None:
+        # On a reload the host drops every module whose name contains that of a sub-package; it
+        # looks at the plugin's folder, not at the folders below.
+        assert SHELVES
+        assert {path.parent.name for path in PLUGIN.glob("*/*.py")} == SHELVES
+        script = (
+            "import torch, torchvision, sam2.build_sam, hydra, ikomia.dataprocess.workflow, sys\n"
+            "import sam2.sam2_image_predictor, sam2.sam2_video_predictor\n"
+            "import sam2.automatic_mask_generator, sam2.utils.transforms\n"
+            f"print([name for name in sys.modules for shelf in {sorted(SHELVES)} if shelf in name])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=240
+        )
+        assert done.stdout.strip().splitlines()[-1] == "[]"
+
+    @pytest.mark.parametrize("module", ["parameters", "prompts", "sam2_engine.weights.checkpoints"])
+    def test_light_modules_import_neither_torch_nor_qt(self, module: str) -> None:
+        script = (
+            f"import sys, {PLUGIN_NAME}.{module}\n"
+            "print([name for name in ('torch', 'sam2', 'PyQt6', 'ikomia') if name in sys.modules])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+            cwd=REPOSITORY,
+        )
+        assert done.stdout.strip() == "[]"
+
+    def test_no_requirements_file_in_the_plugin_folder(self) -> None:
+        # The host would install it; the package gets its own.
+        assert list(PLUGIN.glob("*equirements*")) == []
+
+
+class TestPublicNames:
+    def test_engine_exports_what_it_lists(self) -> None:
+        for name in sam2_engine.__all__:
+            assert getattr(sam2_engine, name).__name__ == name if name != "CHECKPOINTS" else True
+        with pytest.raises(AttributeError):
+            sam2_engine.no_such_name  # noqa: B018
+
+    def test_models_are_the_same_in_parameters_and_checkpoints(self) -> None:
+        assert set(MODEL_NAMES) == set(CHECKPOINTS)
+
+
+class TestOneVersion:
+    @pytest.mark.parametrize(
+        ("file", "pattern"),
+        [("pyproject.toml", r'^version = "(.*)"$'), ("CHANGELOG.md", r"^## ([\d.]+)")],
+    )
+    def test_is_the_same_everywhere(self, file: str, pattern: str) -> None:
+        text = (REPOSITORY / file).read_text(encoding="utf-8")
+        assert re.findall(pattern, text, re.MULTILINE)[0] == __version__
+
+
+class TestReadme:
+    def test_lists_every_parameter_and_model(self) -> None:
+        from scripts.readme_tables import with_fresh_tables
+
+        readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+        assert readme == with_fresh_tables(readme)
+        for row in ROWS:
+            assert f"`{row.key}`" in readme
+
+    def test_names_files_that_exist(self) -> None:
+        readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+        links = re.findall(r"\]\((?!https?://|#)([^)#]+)", readme)
+        assert links
+        assert [link for link in links if not (REPOSITORY / Path(link)).exists()] == []

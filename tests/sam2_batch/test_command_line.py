@@ -1,0 +1,490 @@
+"""The command line from end to end, with the network that comes with the plugin."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from infer_segment_anything_2 import __version__
+from infer_segment_anything_2.parameters import ROWS
+from infer_segment_anything_2.sam2_batch import command_line
+from infer_segment_anything_2.sam2_batch.command_line import main
+from infer_segment_anything_2.sam2_batch.result_folder import FORMATS, SETTINGS_NAME
+from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HW = (48, 64)
+POINT = ("--point", "20,24")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of three small pictures: two drawn discs, one grey."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    y, x = np.mgrid[: HW[0], : HW[1]]
+    for number, name in enumerate(("a.png", "b.jpg", "c.png")):
+        picture = np.full((*HW, 3), 40, np.uint8)
+        picture[np.hypot(y - 24, x - 20 - 5 * number) < 12] = (220, 180, 60)
+        Image.fromarray(picture[..., 0] if name == "c.png" else picture).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def segment(*words: str | Path) -> int:
+    return main(["segment", *map(str, words), "--model-name", "sam2_demo_nano", "--no-cuda"])
+
+
+def mask_of(path: Path) -> np.ndarray:
+    """The first mask of a COCO file."""
+    annotation = json.loads(path.read_text())["annotations"][0]["segmentation"]
+    return Rle.from_coco(tuple(annotation["size"]), annotation["counts"]).decode()
+
+
+class TestSegment:
+    def test_writes_a_file_per_picture(self, photos: Path, out: Path) -> None:
+        assert segment(photos, *POINT, "--out", out) == 0
+        assert sorted(path.name for path in out.iterdir()) == [
+            "a.json",
+            "b.json",
+            "c.json",
+            SETTINGS_NAME,
+        ]
+        for name in ("a", "b", "c"):
+            assert mask_of(out / f"{name}.json").shape == HW
+
+    def test_writes_every_format(self, photos: Path, out: Path) -> None:
+        formats = ",".join(FORMATS)
+        assert segment(photos / "a.png", *POINT, "--format", formats, "--out", out) == 0
+        made = {path.name + ("/" if path.is_dir() else "") for path in out.iterdir()}
+        assert made == {SETTINGS_NAME, *(f"a{kind.ending}" for kind in FORMATS.values())}
+        with Image.open(out / "a_labels.png") as labels:
+            assert np.array_equal(np.asarray(labels) == 1, mask_of(out / "a.json"))
+
+    def test_finds_the_disc_by_its_box(self, photos: Path, out: Path) -> None:
+        assert segment(photos / "a.png", "--box", "8,12,32,36", "--out", out) == 0
+        mask_hw = mask_of(out / "a.json")
+        disc_hw = read_picture(photos / "a.png")[..., 0] > 128
+        assert (mask_hw & disc_hw).sum() / (mask_hw | disc_hw).sum() > 0.5
+
+    def test_short_and_long_prompts_are_one(self, photos: Path, out: Path) -> None:
+        picture = photos / "a.png"
+        short = ("--point", "20,24", "--point", "50,40,0", "--box", "5,5,40,40")
+        long = (
+            *("--input-point", "[[20, 24], [50, 40]]", "--input-point-label", "[1, 0]"),
+            *("--input-box", "[5, 5, 40, 40]"),
+        )
+        assert segment(picture, *short, "--out", out / "short") == 0
+        assert segment(picture, *long, "--out", out / "long") == 0
+        assert (out / "short" / "a.json").read_bytes() == (out / "long" / "a.json").read_bytes()
+
+    def test_objects_are_listed_in_a_file(self, photos: Path, out: Path) -> None:
+        (photos / "mask.png").write_bytes((photos / "c.png").read_bytes())
+        entries = [
+            {"box": [8, 12, 32, 36], "category": "disc"},
+            {"points": [[20, 24], [50, 40]], "labels": [1, 0]},
+            {"mask": str(photos / "mask.png"), "category": "shadow"},
+        ]
+        listed = photos / "objects.json"
+        listed.write_text(json.dumps(entries))
+        flags = ("--input-objects", f"@{listed}", "--format", "coco,yolo", "--out", out)
+        assert segment(photos / "a.png", *flags) == 0
+        dataset = json.loads((out / "a.json").read_text())
+        names = [category["name"] for category in dataset["categories"]]
+        assert names == ["disc", "object", "shadow"]
+        assert {mask["category_id"] for mask in dataset["annotations"]} <= {1, 2, 3}
+
+    def test_segments_everything_when_nothing_is_prompted(
+        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        flags = ("--points-per-side", "4", "--iou-thresh", "0", "--stability-score-thresh", "0")
+        assert segment(photos / "a.png", *flags, "--format", "report", "--out", out) == 0
+        report = json.loads((out / "a_report.json").read_text())
+        assert report["settings"]["parameters"]["points_per_side"] == "4"
+        assert len(report["masks"]) > 0
+        assert "16 points" in capsys.readouterr().out
+
+    def test_writes_further_ranks_under_their_own_names(self, photos: Path, out: Path) -> None:
+        flags = (*POINT, "--multimask-output", "--format", "coco,report", "--out", out)
+        assert segment(photos / "a.png", *flags) == 0
+        assert sorted(path.name for path in out.iterdir()) == [
+            "a.json",
+            "a_rank2.json",
+            "a_rank3.json",
+            "a_report.json",
+            SETTINGS_NAME,
+        ]
+
+    def test_keeps_the_folders_of_a_tree(self, photos: Path, out: Path) -> None:
+        (photos / "below").mkdir()
+        (photos / "a.png").rename(photos / "below" / "b.png")
+        assert segment(photos, "-r", *POINT, "--out", out) == 0
+        made = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.json"))
+        assert made == ["b.json", "below/b.json", "c.json", SETTINGS_NAME]
+
+    def test_says_one_line_per_picture(
+        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert segment(photos, *POINT, "--out", out) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 3
+        assert lines[0].startswith(f"{photos / 'a.png'}: 1 prompted object")
+        assert lines[0].endswith(f"-> {out / 'a.json'}")
+
+    def test_says_nothing_when_quiet(
+        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert segment(photos, *POINT, "--out", out, "--quiet") == 0
+        assert capsys.readouterr() == ("", "")
+
+    def test_notes_what_it_put_right(
+        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert segment(photos / "a.png", "--box", "30,30,5,5", "--out", out) == 0
+        assert "had its corners swapped" in capsys.readouterr().err
+
+    def test_leaves_the_log_as_it_was(self, photos: Path, out: Path) -> None:
+        logger = logging.getLogger("ikomia.infer_segment_anything_2")
+        before = (logger.level, list(logger.handlers))
+        assert segment(photos / "a.png", *POINT, "--out", out, "--verbose") == 0
+        assert (logger.level, logger.handlers) == before
+
+
+class TestResuming:
+    def test_skips_what_is_done(
+        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert segment(photos / "a.png", *POINT, "--out", out) == 0
+        stamp = (out / "a.json").stat().st_mtime_ns
+        capsys.readouterr()
+        assert segment(photos, *POINT, "--out", out) == 0
+        assert (out / "a.json").stat().st_mtime_ns == stamp
+        first, *others = capsys.readouterr().out.splitlines()
+        assert first == "1 of 3 pictures were done before"
+        assert len(others) == 2
+
+    def test_needs_no_network_when_all_is_done(self, photos: Path, out: Path) -> None:
+        assert segment(photos, *POINT, "--out", out) == 0
+        words = [sys.executable, "-X", "importtime", "-m", "infer_segment_anything_2", "segment"]
+        flags = [*POINT, "--out", str(out), "--model-name", "sam2_demo_nano"]
+        run = subprocess.run(
+            [*words, str(photos), *flags],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout == "3 of 3 pictures were done before\n"
+        assert " torch" not in run.stderr
+        assert " ikomia" not in run.stderr
+
+    def test_does_again_what_lacks_a_format(self, photos: Path, out: Path) -> None:
+        assert segment(photos / "a.png", *POINT, "--out", out) == 0
+        assert segment(photos / "a.png", *POINT, "--format", "coco,csv", "--out", out) == 0
+        assert (out / "a.csv").exists()
+
+    def test_does_again_what_was_stopped_half_way(self, photos: Path, out: Path) -> None:
+        flags = (*POINT, "--format", "masks", "--out", out)
+        assert segment(photos / "a.png", *flags) == 0
+        (out / "a_masks" / "masks.csv").unlink()  # it is written last
+        assert segment(photos / "a.png", *flags) == 0
+        assert (out / "a_masks" / "masks.csv").exists()
+
+    def test_refuses_to_mix_settings(
+        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert segment(photos / "a.png", *POINT, "--out", out) == 0
+        assert segment(photos, "--point", "1,1", "--out", out) == 2
+        error = capsys.readouterr().err
+        assert "input_point was '[[20.0, 24.0]]' and is '[[1.0, 1.0]]'" in error
+        assert not (out / "b.json").exists()
+
+    def test_does_not_mind_settings_that_change_no_result(self, photos: Path, out: Path) -> None:
+        assert segment(photos / "a.png", *POINT, "--out", out) == 0
+        assert segment(photos, *POINT, "--points-per-batch", "7", "--out", out) == 0
+
+    def test_overwrites_when_told(self, photos: Path, out: Path) -> None:
+        assert segment(photos / "a.png", *POINT, "--out", out) == 0
+        before = mask_of(out / "a.json")
+        other = ("--box", "40,2,60,12", "--out", out)
+        assert segment(photos / "a.png", *other, "--overwrite") == 0
+        assert not np.array_equal(mask_of(out / "a.json"), before)
+        assert segment(photos, *other) == 0
+
+    def test_takes_up_an_overwriting_run_that_was_stopped(
+        self, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert segment(photos, *POINT, "--out", out) == 0
+        other = ("--box", "40,2,60,12", "--out", out)
+
+        def stop_at_b(path: Path) -> np.ndarray:
+            if path.name == "b.jpg":
+                raise KeyboardInterrupt
+            return read_picture(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(command_line, "read_picture", stop_at_b)
+            assert segment(photos, *other, "--overwrite") == 130
+        assert sorted(path.name for path in out.glob("*.json")) == ["a.json", SETTINGS_NAME]
+        assert segment(photos, *other) == 0
+        assert (out / "c.json").exists()
+
+
+class TestExitCodes:
+    def test_1_some_pictures_failed_and_the_others_are_done(
+        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (photos / "b.jpg").write_bytes(b"no picture")
+        assert segment(photos, *POINT, "--out", out) == 1
+        assert f"{photos / 'b.jpg'} is no picture that can be read" in capsys.readouterr().err
+        assert (out / "a.json").exists()
+        assert (out / "c.json").exists()
+
+    def test_1_a_prompt_lies_outside_one_picture(self, photos: Path, out: Path) -> None:
+        Image.new("RGB", (10, 10)).save(photos / "small.png")
+        assert segment(photos, *POINT, "--out", out) == 1
+        assert len(list(out.glob("*.json"))) == 4
+
+    @pytest.mark.parametrize(
+        ("flags", "message"),
+        [
+            pytest.param(("--point", "5"), "expected numbers such as 500,375", id="point"),
+            pytest.param(("--point", "5,5,2"), "the third number is 1", id="label"),
+            pytest.param(("--box", "1,2,3"), "expected numbers such as 425,600", id="box"),
+            pytest.param(("--box", "1,2,3,nan"), "expected numbers such as", id="nan"),
+            pytest.param(("--affine", "1,2"), "expected numbers such as 10,0", id="affine"),
+            pytest.param(("--opacity", "2"), "expected a number from 0 to 1", id="opacity"),
+            pytest.param(("--format", "coco,doc"), "expected coco, coco-polygons", id="format"),
+            pytest.param(("--points-per-sid", "3"), "unrecognized arguments", id="flag"),
+            pytest.param(
+                ("--points-per-side", "0"),
+                "Parameter points_per_side must be a whole number from 1 to 512, got '0'",
+                id="range",
+            ),
+            pytest.param(("--input-box", "[1, 2]"), "input_box must hold boxes", id="text"),
+            pytest.param(
+                ("--input-objects", '[{"bux": 1}]'), "Object 1 of input_objects", id="objects"
+            ),
+            pytest.param(("--input-objects", "@nowhere"), "The file of '@nowhere'", id="at-file"),
+            pytest.param(("--input-point-label", "[1]"), "1 labels for 0 points", id="labels"),
+            pytest.param(
+                (*POINT, "--input-point", "[1, 2]"), "two forms of one prompt", id="both-forms"
+            ),
+            pytest.param(("--model-path", "nowhere.pt"), "No weights file lies at", id="weights"),
+        ],
+    )
+    def test_2_the_call_is_wrong(
+        self,
+        flags: tuple[str, ...],
+        message: str,
+        photos: Path,
+        out: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert segment(photos, "--out", out, *flags) == 2
+        assert message in capsys.readouterr().err
+        assert not out.exists()
+
+    def test_2_there_is_no_such_picture(
+        self, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert segment(tmp_path / "nowhere.png", "--out", out) == 2
+        assert "There is no picture" in capsys.readouterr().err
+
+    def test_3_the_weights_are_not_what_they_should_be(
+        self,
+        photos: Path,
+        out: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        folder = photos.parent / "weights"
+        folder.mkdir()
+        (folder / "sam2_hiera_tiny.pt").write_bytes(b"damaged")
+        monkeypatch.setenv("SAM2_CHECKPOINT_DIR", str(folder))
+        words = ["segment", str(photos), "--model-name", "sam2_hiera_tiny", "--out", str(out)]
+        assert main(words) == 3
+        assert "is not the official sam2_hiera_tiny.pt" in capsys.readouterr().err
+
+    def test_130_stopped(self, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def stop(path: Path) -> np.ndarray:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(command_line, "read_picture", stop)
+        assert segment(photos, *POINT, "--out", out) == 130
+
+
+class TestHelp:
+    def test_tells_of_every_parameter_and_exit_code(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["segment", "--help"]) == 0
+        words = capsys.readouterr().out
+        for row in ROWS:
+            flag = "--" + row.key.replace("_", "-")
+            assert bool(re.search(rf"{flag}\b", words)) == (not row.alias_of)
+        for name in FORMATS:
+            assert f"{name}:" in words
+        for code in ("0 ", "1 ", "2 ", "3 ", "130 "):
+            assert f"\n  {code}" in words
+
+    def test_examples_are_calls_that_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--help"]) == 0
+        calls = calls_in(capsys.readouterr().out)
+        assert len(calls) == 8
+        for call in calls:
+            assert_parses(call, capsys)
+
+    def test_without_words_says_what_is_missing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main([]) == 2
+        assert "COMMAND" in capsys.readouterr().err
+
+    def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--version"]) == 0
+        assert capsys.readouterr().out == f"{__version__}\n"
+
+    def test_old_parameter_names_work(self, photos: Path, out: Path) -> None:
+        assert segment(photos / "a.png", *POINT, "--iou-thres", "0.5", "--out", out) == 0
+        assert json.loads((out / SETTINGS_NAME).read_text())["iou_thresh"] == "0.5"
+
+
+class TestDocumentation:
+    def test_its_calls_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
+        calls = calls_in((REPOSITORY / "docs" / "command_line.md").read_text())
+        assert len(calls) == 8
+        for call in calls:
+            assert_parses(call, capsys)
+
+    def test_tells_of_every_format(self) -> None:
+        words = (REPOSITORY / "docs" / "command_line.md").read_text()
+        for name, kind in FORMATS.items():
+            assert f"| `{name}` | `cat{kind.ending}" in words
+
+
+def calls_in(words: str) -> list[list[str]]:
+    """The words behind the program's name in each example."""
+    lines = [line.strip() for line in words.replace("\\\n", " ").splitlines()]
+    program = "python -m infer_segment_anything_2 "
+    return [line.removeprefix(program).split() for line in lines if line.startswith(program)]
+
+
+def assert_parses(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs a call up to where the parser is through, by a value that is refused only then."""
+    call = [word for word in call if not word.startswith("@")]  # files that are not there
+    call = [word for word in call if word != "--input-objects"]
+    if call[0] == "segment":
+        assert main([*call, "--points-per-side", "none-such"]) == 2
+        assert "points_per_side must be" in capsys.readouterr().err
+    else:
+        assert main([*call, "none-such"]) == 2
+        assert re.search("name 'none-such' is unknown|invalid choice", capsys.readouterr().err)
+
+
+class TestModels:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("SAM2_CHECKPOINT_DIR", str(tmp_path))
+        return tmp_path
+
+    def test_lists_all(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "sam2_hiera_tiny.pt").write_bytes(b"")
+        assert main(["models"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 18
+        assert " ".join(lines[0].split()) == (
+            "sam2.1_hiera_tiny 156.0 MB not here, fetched when first used"
+        )
+        assert lines[8].endswith(f"here, {folder / 'sam2_hiera_tiny.pt'}")
+        assert lines[16].endswith("comes with the plugin")
+
+    def test_lists_the_named(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["models", "list", "sam2_demo_nano"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 2
+
+    def test_fetches_what_is_here_without_network(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["models", "fetch", "sam2_demo_nano"]) == 0
+        assert capsys.readouterr().out.rstrip().endswith("sam2_demo_nano.pt")
+
+    def test_tells_how_to_fetch_by_hand_when_the_server_cannot_be_reached(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("SAM2_CHECKPOINT_URL", "http://127.0.0.1:9")
+        monkeypatch.setattr(time, "sleep", lambda _seconds: None)  # between its attempts
+        assert main(["models", "fetch", "sam2_hiera_tiny"]) == 3
+        assert "To put it there by hand" in capsys.readouterr().err
+
+    def test_fetch_wants_a_name(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["models", "fetch"]) == 2
+        assert "Name what to fetch: sam2.1_hiera_tiny" in capsys.readouterr().err
+
+    def test_checks_what_is_here(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["models", "check"]) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.startswith("sam2_demo_nano: unharmed")
+
+    def test_check_finds_damage_and_looks_at_the_rest(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "sam2_hiera_tiny.pt").write_bytes(b"")
+        assert main(["models", "check"]) == 3
+        shown = capsys.readouterr()
+        assert "is not the official sam2_hiera_tiny.pt" in shown.err
+        assert "sam2_demo_nano: unharmed" in shown.out
+
+    def test_check_tells_that_a_named_one_is_not_here(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["models", "check", "sam2_hiera_tiny"]) == 3
+        assert capsys.readouterr().out == "sam2_hiera_tiny: not here\n"
+
+    def test_knows_no_other_names(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["models", "check", "sam2_demo_mano"]) == 2
+        assert "Did you mean 'sam2_demo_nano'?" in capsys.readouterr().err
+
+
+class TestAsAProgram:
+    def test_runs_where_ikomia_and_qt_cannot_be_imported(self, photos: Path, out: Path) -> None:
+        """In its own process, from another folder, with Ikomia, Qt and OpenCV out of reach."""
+        blocker = photos.parent / "blocker"
+        blocker.mkdir()
+        (blocker / "sitecustomize.py").write_text(
+            "import sys\nfor name in ('ikomia', 'PyQt6', 'cv2'):\n    sys.modules[name] = None\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": f"{blocker}{os.pathsep}{REPOSITORY}"}
+        words = ["-W", "error", "-m", "infer_segment_anything_2", "segment", str(photos), *POINT]
+        flags = ["--model-name", "sam2_demo_nano", "--no-cuda", "--out", str(out)]
+        run = subprocess.run(
+            [sys.executable, *words, *flags],
+            cwd=photos.parent,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert run.stderr == ""
+        assert run.returncode == 0
+        assert len(list(out.glob("*.json"))) == 4
+
+    def test_gives_the_exit_code(self) -> None:
+        run = subprocess.run(
+            [sys.executable, "-m", "infer_segment_anything_2", "segment", "nowhere.png"],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 2
+        assert run.stderr.startswith("error: There is no picture 'nowhere.png'")

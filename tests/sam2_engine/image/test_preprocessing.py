@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from infer_segment_anything_2.errors import ImageError
+from infer_segment_anything_2.sam2_engine.image import preprocessing
+from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input, to_rgb8
+
+RAMP = np.arange(12).reshape(3, 4)
+
+
+def noise(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def metas_input(image_rgb_hwc: npt.NDArray[np.uint8], side_px: int) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit.script is deprecated
+        from sam2.utils.transforms import SAM2Transforms
+
+        transforms = SAM2Transforms(side_px, mask_threshold=0.0)
+        square: torch.Tensor = transforms(image_rgb_hwc)[None]
+    return square
+
+
+class TestNetworkInput:
+    @pytest.mark.parametrize(
+        ("height", "width"),
+        [
+            (1, 1),
+            (1, 2000),
+            (2000, 1),
+            (3, 5),
+            (96, 96),
+            (97, 95),
+            (96, 300),
+            (300, 96),
+            (333, 777),
+            (1001, 640),
+        ],
+    )
+    @pytest.mark.parametrize("side_px", [96, 512])
+    def test_equals_metas_transforms_bit_by_bit(
+        self, height: int, width: int, side_px: int
+    ) -> None:
+        image = noise(height, width)
+        assert torch.equal(network_input(image, side_px), metas_input(image, side_px))
+
+    @pytest.mark.parametrize("band_pixels", [1, 700, 777, 2000, 100_000])
+    def test_bands_change_no_bit(self, band_pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        image = noise(333, 777)
+        monkeypatch.setattr(preprocessing, "_BAND_PIXELS", band_pixels)
+        assert torch.equal(network_input(image, 128), metas_input(image, 128))
+
+    def test_reads_views_that_are_not_contiguous(self) -> None:
+        image = noise(60, 80)[::2, ::-1]
+        assert torch.equal(network_input(image, 64), metas_input(np.ascontiguousarray(image), 64))
+
+    def test_picture_is_not_changed(self) -> None:
+        image = noise(30, 40)
+        before = image.copy()
+        network_input(image, 64, input_size_percent=50)
+        assert np.array_equal(image, before)
+
+    def test_whole_size_is_the_default(self) -> None:
+        image = noise(50, 70)
+        assert torch.equal(network_input(image, 64, 100), network_input(image, 64))
+
+    @pytest.mark.parametrize("percent", [1, 10, 50, 99])
+    def test_smaller_picture_has_less_detail(self, percent: int) -> None:
+        image = noise(200, 200)
+        whole, shrunk = network_input(image, 128), network_input(image, 128, percent)
+        assert shrunk.shape == whole.shape
+        assert shrunk.std() < whole.std()
+        # the brightness stays
+        assert torch.allclose(shrunk.mean(), whole.mean(), atol=0.05)
+
+    def test_shrinking_equals_two_resizes(self) -> None:
+        image = noise(60, 100)
+        small = torch.nn.functional.interpolate(
+            torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
+            (15, 25),
+            mode="bilinear",
+            antialias=True,
+        )
+        square = torch.nn.functional.interpolate(small, (64, 64), mode="bilinear", antialias=True)
+        mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+        deviation = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+        expected = (square - mean) / deviation
+        assert torch.allclose(network_input(image, 64, 25), expected, atol=1e-5)
+
+
+class TestToRgb8Channels:
+    @pytest.mark.parametrize("shape", [(3, 4), (3, 4, 1), (3, 4, 2)], ids=str)
+    def test_one_and_two_are_grey(self, shape: tuple[int, ...]) -> None:
+        image = np.zeros(shape, np.uint8)
+        image.reshape(3, 4, -1)[..., 0] = RAMP
+        rgb = to_rgb8(image)
+        assert rgb.shape == (3, 4, 3)
+        for channel in range(3):
+            assert np.array_equal(rgb[..., channel], RAMP)
+
+    def test_three_are_taken_as_they_are(self) -> None:
+        image = noise(5, 6)
+        assert np.array_equal(to_rgb8(image), image)
+
+    def test_alpha_is_dropped(self) -> None:
+        image = noise(5, 6)
+        alpha = np.full((5, 6, 1), 7, np.uint8)
+        assert np.array_equal(to_rgb8(np.concatenate([image, alpha], axis=2)), image)
+
+    def test_two_dimensions_are_grey_also_when_four_wide(self) -> None:
+        image = np.arange(20, dtype=np.uint8).reshape(5, 4)
+        assert np.array_equal(to_rgb8(image), np.repeat(image[..., None], 3, axis=2))
+
+    def test_alpha_does_not_move_the_range(self) -> None:
+        image = np.zeros((2, 2, 4), np.float32)
+        image[..., 0] = [[0.0, 1.0], [0.5, 0.0]]
+        image[..., 3] = 255
+        assert to_rgb8(image)[..., 0].tolist() == [[0, 255], [128, 0]]
+
+
+class TestToRgb8Values:
+    @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4"])
+    def test_values_from_0_to_255_are_taken_as_they_are(self, dtype: str) -> None:
+        assert np.array_equal(to_rgb8(RAMP.astype(dtype))[..., 0], RAMP)
+
+    @pytest.mark.parametrize("dtype", [">u2", ">i4", ">f4", "<f8", np.longdouble], ids=str)
+    def test_any_byte_order_is_read(self, dtype: npt.DTypeLike) -> None:
+        assert np.array_equal(to_rgb8(RAMP.astype(dtype))[..., 0], RAMP)
+
+    def test_bool_is_black_and_white(self) -> None:
+        assert to_rgb8(np.array([[False, True]]))[..., 0].tolist() == [[0, 255]]
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+    def test_floats_from_0_to_1_are_scaled_up(self, dtype: npt.DTypeLike) -> None:
+        assert to_rgb8(np.array([[0, 0.5, 1]], dtype))[..., 0].tolist() == [[0, 128, 255]]
+
+    def test_integers_from_0_to_1_are_not(self) -> None:
+        assert to_rgb8(np.array([[0, 1]], np.uint16))[..., 0].tolist() == [[0, 1]]
+
+    @pytest.mark.parametrize(
+        "image",
+        [
+            np.array([[100, 300, 200]], np.uint16),
+            np.array([[-100, 100, 0]], np.int16),
+            np.array([[0, 2**64 - 1, 2**63]], np.uint64),
+            np.array([[-(2**63), 2**63 - 1, 0]], np.int64),
+            np.array([[-1.0, 1.0, 0.0]], np.float32),
+            np.array([[-65504, 65504, 0]], np.float16),
+            np.array([[-1.7e308, 1.7e308, 0.0]]),
+            np.array([[-1e-300, 1e-300, 0.0]]),
+        ],
+        ids=lambda image: str(image.dtype),
+    )
+    def test_other_ranges_are_stretched(self, image: npt.NDArray[np.generic]) -> None:
+        assert to_rgb8(image)[0, :, 0].tolist() in ([0, 255, 127], [0, 255, 128])
+
+    def test_one_value_out_of_range_is_black(self) -> None:
+        assert to_rgb8(np.full((2, 2), -7))[..., 0].tolist() == [[0, 0], [0, 0]]
+        assert to_rgb8(np.full((2, 2), 70_000))[..., 0].tolist() == [[0, 0], [0, 0]]
+
+    def test_nan_is_darkest_value(self) -> None:
+        assert to_rgb8(np.array([[np.nan, 10, 20]]))[..., 0].tolist() == [[10, 10, 20]]
+        assert to_rgb8(np.array([[np.nan, -10, 10]]))[..., 0].tolist() == [[0, 0, 255]]
+
+    def test_infinities_are_darkest_and_brightest(self) -> None:
+        levels = to_rgb8(np.array([[-np.inf, 10, 20, np.inf]]))[..., 0]
+        assert levels.tolist() == [[10, 10, 20, 20]]
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+    def test_nothing_finite_is_black(self, dtype: npt.DTypeLike) -> None:
+        image = np.array([[np.nan, np.inf, -np.inf]], dtype)
+        assert to_rgb8(image)[..., 0].tolist() == [[0, 0, 0]]
+
+    def test_long_doubles_beyond_doubles_are_infinite(self) -> None:
+        image = np.array([[np.longdouble("1e4000"), 2, 1]])
+        assert to_rgb8(image)[..., 0].tolist() == [[2, 2, 1]]
+
+
+class TestToRgb8Memory:
+    @pytest.mark.parametrize("dtype", ["?", "u1", "u2", "i4", "f2", "f4", "f8"])
+    @pytest.mark.parametrize("channels", [1, 3, 4])
+    def test_picture_is_never_changed(self, dtype: str, channels: int) -> None:
+        image = np.linspace(-3, 300, 5 * 6 * channels).reshape(5, 6, channels).astype(dtype)
+        if image.dtype.kind == "f":
+            image[0, 0] = np.nan
+            image[1, 1] = np.inf
+        before = image.tobytes()
+        image.flags.writeable = False
+        to_rgb8(image)
+        assert image.tobytes() == before
+
+    def test_rgb_picture_is_not_copied(self) -> None:
+        image = noise(5, 6)
+        assert np.shares_memory(to_rgb8(image), image)
+
+    def test_result_is_contiguous(self) -> None:
+        assert to_rgb8(noise(6, 8)[::2, ::-1]).flags.c_contiguous
+
+    def test_kinds_of_arrays_with_ways_of_their_own_are_read(self) -> None:
+        hidden = np.ma.masked_array(RAMP.astype(np.uint8), mask=RAMP > 5)
+        assert np.array_equal(to_rgb8(hidden)[..., 0], RAMP)
+        assert type(to_rgb8(hidden)) is np.ndarray
+        assert np.array_equal(to_rgb8(RAMP.astype(np.uint8).view(np.matrix))[..., 0], RAMP)
+
+
+class TestToRgb8Refusals:
+    @pytest.mark.parametrize(
+        ("image", "message"),
+        [
+            pytest.param(
+                None,
+                "The input holds no picture (got NoneType); give an array of height x width, or "
+                "height x width x channels, or a readable picture file.",
+                id="nothing",
+            ),
+            pytest.param(
+                np.zeros((0, 40, 3), np.uint8),
+                "The picture has no pixels (shape 0 x 40 x 3); give at least 1 x 1.",
+                id="no pixels",
+            ),
+            pytest.param(
+                np.zeros((4, 5, 200), np.uint8),
+                "The picture has the shape 4 x 5 x 200, expected height x width or height x width "
+                "x 1, 2, 3 or 4 channels; pick the bands to use and give those.",
+                id="many channels",
+            ),
+            pytest.param(
+                np.zeros((4, 5), complex),
+                "The picture has values of type complex128, expected integers, floats or "
+                "booleans; convert it first.",
+                id="complex",
+            ),
+        ],
+    )
+    def test_messages(self, image: object, message: str) -> None:
+        with pytest.raises(ImageError) as caught:
+            to_rgb8(image)
+        assert str(caught.value) == message
+
+    @pytest.mark.parametrize(
+        "image",
+        [
+            pytest.param([[1, 2], [3, 4]], id="list"),
+            pytest.param("picture.png", id="path"),
+            pytest.param(torch.zeros(3, 3), id="tensor"),
+            pytest.param(np.array(3), id="no dimensions"),
+            pytest.param(np.uint8(3), id="scalar"),
+            pytest.param(np.zeros(12), id="1-D"),
+            pytest.param(np.zeros((1, 2, 3, 4)), id="4-D"),
+            pytest.param(np.zeros((5, 6, 5)), id="5 channels"),
+            pytest.param(np.zeros((3, 4, 0)), id="0 channels"),
+            pytest.param(np.zeros((3, 0)), id="0 wide"),
+            pytest.param(np.array([[None, 1]], object), id="objects"),
+            pytest.param(np.array([["a", "b"]]), id="text"),
+            pytest.param(np.zeros((2, 2), "M8[s]"), id="times"),
+            pytest.param(np.zeros((2, 2), "m8[s]"), id="durations"),
+            pytest.param(np.zeros((2, 2), [("r", "u1")]), id="records"),
+            pytest.param(np.zeros((2, 2), "V3"), id="raw bytes"),
+        ],
+    )
+    def test_refuses(self, image: object) -> None:
+        with pytest.raises(ImageError):
+            to_rgb8(image)
