@@ -29,10 +29,11 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet $$(grep -E '^torch' requirements.txt)
 	$(BIN)/pip install --quiet --no-build-isolation -r requirements.txt ikomia==0.16.1
 	$(BIN)/pip install --quiet --group dev
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
 demo: setup  ## segment some photos through an Ikomia workflow, into demo_output/
-	$(BIN)/python scripts/demo.py
+	$(BIN)/python -m scripts.demo
 
 test: check unit  ## what CI runs: style, types, layering, all tests
 
@@ -51,25 +52,25 @@ install: setup  ## link the plugin into your own Ikomia
 	@echo "Linked. Ikomia's own Python needs: pip install --no-build-isolation -r requirements.txt"
 
 package: setup  ## dist/: the zip and the folder that the Ikomia HUB takes
-	$(BIN)/python scripts/package.py
+	$(BIN)/python -m scripts.package
 
 check-install: package  ## install that package into a bare environment as a user's Ikomia does
-	$(BIN)/python scripts/check_install.py
+	$(BIN)/python -m scripts.check_install
 
 widget-shot: setup  ## pictures of Studio's form, into widget_shots/
-	QT_QPA_PLATFORM=offscreen $(BIN)/python scripts/widget_shot.py
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m scripts.widget_shot
 
 bench: setup  ## a short form of the benchmark against Meta's code
-	$(BIN)/python benchmarks/automatic_masks.py --short
+	$(BIN)/python -m benchmarks.automatic_masks --short
 
 fuzz: setup  ## 20,000 cases of bad and odd input
-	$(BIN)/python scripts/fuzz.py
+	$(BIN)/python -m scripts.fuzz
 
 soak: setup  ## 200 runs in a row: does memory stay flat?
-	$(BIN)/python scripts/soak.py
+	$(BIN)/python -m scripts.soak
 
 tuning-docs: setup  ## the pictures and figures of docs/tuning.md, on the bundled network
-	$(BIN)/python scripts/tuning_docs.py
+	$(BIN)/python -m scripts.tuning_docs
 
 audit: setup  ## known vulnerabilities of the dependencies, asked of PyPI; before a release
 	$(BIN)/pip install --quiet pip-audit

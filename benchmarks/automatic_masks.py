@@ -32,19 +32,19 @@ import torch
 from pycocotools import mask as coco
 from skimage import data, io, transform
 
-ROOT = Path(__file__).resolve().parent.parent
-LOCAL_RESULTS = ROOT / "benchmarks" / "results" / "local"
-sys.path.insert(0, str(ROOT))  # a script sees its own folder only
-
-from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings  # noqa: E402
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet  # noqa: E402
-from tests.blobs import blob_network  # noqa: E402
-from tests.networks import (  # noqa: E402
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.settings import GridSettings
+from tests.blobs import blob_network
+from tests.networks import (
     Generators,
     differences,
     nano_network,
     quantile_in_a_gap,
 )
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCAL_RESULTS = ROOT / "benchmarks" / "results" / "local"
+
 
 Image = npt.NDArray[np.uint8]
 

@@ -18,8 +18,8 @@ import torch
 from infer_segment_anything_2.prompts import ObjectPrompt, PromptMask
 from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.network.loading import load_model
-from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import MaskSupport, with_support
-from infer_segment_anything_2.sam2_engine.prompted.prediction import PredictionSettings
+from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import with_support
+from infer_segment_anything_2.sam2_engine.settings import MaskSupport, PredictionSettings
 from training.opencv import cv2
 from training.prompts import MaskMenu
 from training.scenes import SCENE_SIZE_PX, draw_scene

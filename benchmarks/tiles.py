@@ -16,12 +16,11 @@ import numpy.typing as npt
 import torch
 
 from infer_segment_anything_2.sam2_engine.engine import Engine
-from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings
-from infer_segment_anything_2.sam2_engine.everything.tiles import TileSettings
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.overlap import MaskRuns
 from infer_segment_anything_2.sam2_engine.masks.rle import encode, place_in_image
 from infer_segment_anything_2.sam2_engine.network.loading import load_model
+from infer_segment_anything_2.sam2_engine.settings import GridSettings, TileSettings
 
 FOUND_IOU = 0.7
 # Of the side of a small object's place: half the object's width.

@@ -5,12 +5,9 @@ Run it from the repository: python examples/engine_without_ikomia.py
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from skimage.data import coffee
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the repository
 
 from infer_segment_anything_2.exports import write_overlay
 from infer_segment_anything_2.prompts import ObjectPrompt

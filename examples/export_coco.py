@@ -7,14 +7,11 @@ The command line does the same for files: python -m infer_segment_anything_2 seg
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 from pycocotools.coco import COCO
 from skimage.data import coffee, rocket
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the repository
 
 from infer_segment_anything_2.exports import coco_dataset
 from infer_segment_anything_2.parameters import Parameters

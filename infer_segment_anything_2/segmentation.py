@@ -28,22 +28,24 @@ from infer_segment_anything_2.prompts import (
     parse_regions,
 )
 from infer_segment_anything_2.sam2_engine.engine import Engine
-from infer_segment_anything_2.sam2_engine.everything.generation import FilterCounts, GridSettings
-from infer_segment_anything_2.sam2_engine.everything.tiles import TileSettings
+from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.hardware.devices import choose_device, choose_precision
 from infer_segment_anything_2.sam2_engine.image.preprocessing import to_rgb8
-from infer_segment_anything_2.sam2_engine.masks.cleaning import (
-    CleaningSettings,
-    ComponentRule,
-    clean,
-)
+from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.overlap import DuplicateRule, OverlapRule
 from infer_segment_anything_2.sam2_engine.masks.rle import decompress
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import mask_from_picture
-from infer_segment_anything_2.sam2_engine.prompted.prediction import PredictionSettings
 from infer_segment_anything_2.sam2_engine.prompted.refinement import Answered, starts_for
+from infer_segment_anything_2.sam2_engine.settings import (
+    CleaningSettings,
+    ComponentRule,
+    DuplicateRule,
+    GridSettings,
+    OverlapRule,
+    PredictionSettings,
+    TileSettings,
+)
 from infer_segment_anything_2.sam2_reading.object_entries import MaskSource, objects_from_entries
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 from infer_segment_anything_2.sam2_results.records import categories_of, records

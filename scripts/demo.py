@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,7 +81,6 @@ def prepare_home() -> None:
     if not link.is_symlink():
         link.symlink_to(REPOSITORY / PLUGIN_NAME)
     os.environ.update(HOME=str(IKOMIA_HOME), IKOMIA_AUTO_COMPLETION="0")
-    sys.path.insert(0, str(REPOSITORY))
 
 
 def make_workflow() -> tuple[Any, Any]:

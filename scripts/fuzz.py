@@ -19,9 +19,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 # Ikomia keeps to a home of its own.
 os.environ.update(HOME=tempfile.mkdtemp(prefix="sam2_fuzz_"), IKOMIA_AUTO_COMPLETION="0")
 

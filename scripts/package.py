@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
+from infer_segment_anything_2 import __version__
 
-from infer_segment_anything_2 import __version__  # noqa: E402
+REPOSITORY = Path(__file__).resolve().parent.parent
+
 
 NAME = "infer_segment_anything_2"
 DIST = REPOSITORY / "dist"

@@ -6,15 +6,13 @@ Each stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
+from infer_segment_anything_2.parameters import GROUP_TITLES, ROWS
+from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
 
-from infer_segment_anything_2.parameters import GROUP_TITLES, ROWS  # noqa: E402
-from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS  # noqa: E402
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:

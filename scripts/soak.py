@@ -26,7 +26,6 @@ import numpy.typing as npt
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAME = "infer_segment_anything_2"
 
-sys.path.insert(0, str(REPOSITORY))
 
 RUNS = 200
 # Growth over the second half of the runs that is still called flat.

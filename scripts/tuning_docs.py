@@ -11,7 +11,6 @@ import argparse
 import itertools
 import math
 import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,18 +24,13 @@ import numpy.typing as npt
 from PIL import Image
 from skimage import data, exposure
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from infer_segment_anything_2.parameters import PRESETS, ROWS, Parameters, stringify  # noqa: E402
-from infer_segment_anything_2.prompts import ObjectPrompt  # noqa: E402
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet  # noqa: E402
-from infer_segment_anything_2.sam2_engine.prompted.prediction import (  # noqa: E402
-    PredictionSettings,
-)
-from infer_segment_anything_2.sam2_results.painting import paint_overlay  # noqa: E402
-from infer_segment_anything_2.segmentation import Segmentation, Segmenter  # noqa: E402
-from scripts.tuning.drawing import (  # noqa: E402
+from infer_segment_anything_2.parameters import PRESETS, ROWS, Parameters, stringify
+from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
+from infer_segment_anything_2.sam2_results.painting import paint_overlay
+from infer_segment_anything_2.segmentation import Segmentation, Segmenter
+from scripts.tuning.drawing import (
     Plot,
     below,
     beside,
@@ -45,7 +39,10 @@ from scripts.tuning.drawing import (  # noqa: E402
     save_small,
     with_title,
 )
-from training.scenes import SCENE_SIZE_PX, Scene, draw_scene  # noqa: E402
+from training.scenes import SCENE_SIZE_PX, Scene, draw_scene
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
 
 DOCUMENT = REPOSITORY / "docs" / "tuning.md"
 PICTURES = "images/tuning"

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
-from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings, generate
+from infer_segment_anything_2.sam2_engine.everything.generation import generate
 from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
+from infer_segment_anything_2.sam2_engine.settings import GridSettings
 from training.coins import coin_masks, coins_picture
 from training.network import (
     Decoded,

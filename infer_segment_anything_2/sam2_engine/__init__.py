@@ -16,11 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.sam2_engine.engine import Engine
-    from infer_segment_anything_2.sam2_engine.everything.generation import (
-        FilterCounts,
-        GenerationResult,
-        GridSettings,
-    )
+    from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
+    from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
     from infer_segment_anything_2.sam2_engine.hardware.devices import (
         choose_device,
         choose_precision,
@@ -28,10 +25,8 @@ if TYPE_CHECKING:
     from infer_segment_anything_2.sam2_engine.image.preprocessing import to_rgb8
     from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
     from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
-    from infer_segment_anything_2.sam2_engine.prompted.prediction import (
-        Prediction,
-        PredictionSettings,
-    )
+    from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction
+    from infer_segment_anything_2.sam2_engine.settings import GridSettings, PredictionSettings
     from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS, Checkpoint
 
 __all__ = [
@@ -56,13 +51,13 @@ _MODULE_OF = {
     "CHECKPOINTS": "weights.checkpoints",
     "Checkpoint": "weights.checkpoints",
     "Engine": "engine",
-    "FilterCounts": "everything.generation",
+    "FilterCounts": "everything.filter_counts",
     "GenerationResult": "everything.generation",
-    "GridSettings": "everything.generation",
+    "GridSettings": "settings",
     "LoadedModel": "network.loading",
     "MaskSet": "masks.mask_set",
     "Prediction": "prompted.prediction",
-    "PredictionSettings": "prompted.prediction",
+    "PredictionSettings": "settings",
     "Rle": "masks.mask_set",
     "choose_device": "hardware.devices",
     "choose_precision": "hardware.devices",

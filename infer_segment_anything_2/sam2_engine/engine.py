@@ -13,20 +13,20 @@ from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
 from infer_segment_anything_2.sam2_engine.everything.generation import (
     GenerationResult,
-    GridSettings,
     generate,
     search_crops,
 )
-from infer_segment_anything_2.sam2_engine.everything.tiles import TileSettings, generate_tiled
+from infer_segment_anything_2.sam2_engine.everything.tiles import generate_tiled
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
 from infer_segment_anything_2.sam2_engine.image.embedding_cache import EmbeddingCache, image_digest
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
-from infer_segment_anything_2.sam2_engine.prompted.prediction import (
-    Prediction,
+from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction, predict
+from infer_segment_anything_2.sam2_engine.settings import (
+    GridSettings,
     PredictionSettings,
-    predict,
+    TileSettings,
 )
 
 __all__ = ["Engine"]

@@ -44,11 +44,11 @@ from infer_segment_anything_2.sam2_engine.image.preprocessing import network_inp
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import (
-    MaskSupport,
     mask_from_picture,
     mask_logits,
     with_support,
 )
+from infer_segment_anything_2.sam2_engine.settings import MaskSupport
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import find_weights
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture

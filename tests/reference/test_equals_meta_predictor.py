@@ -16,7 +16,8 @@ from skimage import data
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
 from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
-from infer_segment_anything_2.sam2_engine.prompted.prediction import PredictionSettings, predict
+from infer_segment_anything_2.sam2_engine.prompted.prediction import predict
+from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
 from tests.blobs import blob_network
 from tests.networks import meta_predictor, nano_network
 

@@ -22,8 +22,8 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
     PreparedImage,
 )
 from infer_segment_anything_2.sam2_engine.engine import Engine
-from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
+from infer_segment_anything_2.sam2_engine.settings import GridSettings
 from infer_segment_anything_2.segmentation import Segmenter
 
 CLICK = ObjectPrompt(points_xy_px=((60.0, 30.0),), labels=(1,))

@@ -23,7 +23,7 @@ from infer_segment_anything_2.sam2_engine.everything.crops import (
     Crop,
     is_near_inner_edge,
 )
-from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts, GridSettings
+from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
@@ -35,6 +35,7 @@ from infer_segment_anything_2.sam2_engine.masks.scoring import (
     score,
     single_mask_is_stable,
 )
+from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
     from sam2.modeling.sam.prompt_encoder import PromptEncoder

@@ -16,14 +16,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from infer_segment_anything_2.prompts import Polygon
+from infer_segment_anything_2.sam2_engine.settings import GridSettings
+
 __all__ = [
     "Crop",
     "is_in_polygons",
     "is_near_inner_edge",
+    "layer_grids",
     "make_crops",
     "make_point_grid",
     "make_point_grids",
     "points_in_crop",
+    "points_of_interest",
 ]
 
 # Meta's tolerance for "touches the edge of the crop".
@@ -176,3 +181,23 @@ def is_near_inner_edge(
     height, width = image_hw
     is_inner = near(crop.box_xyxy_px) & ~near((0, 0, width, height))
     return np.asarray(is_inner.any(axis=1))
+
+
+def layer_grids(settings: GridSettings) -> tuple[npt.NDArray[np.float64], ...]:
+    """The grid of each crop layer, n x 2 in 0..1 (x, y)."""
+    if settings.point_grids is not None:
+        return settings.point_grids
+    return make_point_grids(
+        settings.points_per_side, settings.crop_n_layers, settings.crop_n_points_downscale_factor
+    )
+
+
+def points_of_interest(
+    grid_xy_unit: npt.NDArray[np.float64], crop: Crop, polygons: tuple[Polygon, ...] | None
+) -> npt.NDArray[np.float32]:
+    """The points of a grid in a crop's own pixels, less those outside of the region of interest."""
+    points_xy_px = points_in_crop(grid_xy_unit, crop)
+    if polygons is None:
+        return points_xy_px
+    is_in = is_in_polygons(points_xy_px + np.array(crop.xy_px), polygons)
+    return points_xy_px[is_in]

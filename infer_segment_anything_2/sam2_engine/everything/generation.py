@@ -29,12 +29,15 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
 from infer_segment_anything_2.sam2_engine.everything.crop_search import CropSearch, SearchProgress
 from infer_segment_anything_2.sam2_engine.everything.crops import (
     Crop,
+    layer_grids,
     make_crops,
+    points_of_interest,
 )
-from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts, GridSettings
+from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.masks.overlap import without_duplicates
+from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
     from sam2.modeling.sam.prompt_encoder import PromptEncoder
@@ -116,8 +119,9 @@ def search_crops(
         up to the duplicates within a crop. A crop without a point costs nothing.
     """
     image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
-    grids = settings.grids()
-    points = [settings.points_of_interest(grids[crop.layer], crop) for crop in crops]
+    grids = layer_grids(settings)
+    polygons = settings.region_of_interest
+    points = [points_of_interest(grids[crop.layer], crop, polygons) for crop in crops]
     progress = SearchProgress(sum(map(len, points)), on_progress)
     device = prompt_encoder.no_mask_embed.weight.device
     found, counts = [], FilterCounts()

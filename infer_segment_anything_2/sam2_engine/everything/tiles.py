@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from infer_segment_anything_2.sam2_engine.everything.crops import Crop
-from infer_segment_anything_2.sam2_engine.everything.generation import (
-    FilterCounts,
-    GenerationResult,
-    GridSettings,
-)
+from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
+from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.overlap import (
     MaskRuns,
@@ -34,8 +31,9 @@ from infer_segment_anything_2.sam2_engine.masks.rle import (
     bounding_box_xyxy_px,
     place_in_image,
 )
+from infer_segment_anything_2.sam2_engine.settings import GridSettings, TileSettings
 
-__all__ = ["TileSettings", "generate_tiled", "join_cut_masks", "make_tiles"]
+__all__ = ["generate_tiled", "join_cut_masks", "make_tiles"]
 
 SearchCrops = Callable[[Sequence[Crop]], tuple[list[MaskSet], FilterCounts]]
 
@@ -44,20 +42,6 @@ _SAME_OBJECT_IOU = 0.6
 # A mask is cut when it ends as near to a tile's inner edge as this part of the tile's side: the
 # network's masks are a quarter of its input, and uncertain by a cell or two.
 _EDGE_SHARE = 1 / 64
-
-
-@dataclass(frozen=True)
-class TileSettings:
-    """How a picture is laid out in tiles.
-
-    Attributes:
-        side_px: Width and height of a tile.
-        overlap: What neighbouring tiles share, as a part of their side; objects up to that size
-            are whole in some tile.
-    """
-
-    side_px: int = 1024
-    overlap: float = 0.25
 
 
 def make_tiles(image_hw: tuple[int, int], settings: TileSettings) -> list[list[Crop]]:

@@ -8,30 +8,27 @@ length of a mask's outline, not with the picture, and is the same on every devic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.overlap import (
-    DuplicateRule,
-    OverlapRule,
-    without_duplicates,
-    without_overlap,
-)
+from infer_segment_anything_2.sam2_engine.masks.overlap import without_duplicates, without_overlap
 from infer_segment_anything_2.sam2_engine.masks.rle import (
     Counts,
     bounding_box_xyxy_px,
     counts_from_changes,
     runs_of_ones,
 )
+from infer_segment_anything_2.sam2_engine.settings import (
+    CleaningSettings,
+    OverlapRule,
+)
 
 __all__ = [
     "CleaningResult",
-    "CleaningSettings",
-    "ComponentRule",
     "Regions",
     "clean",
     "find_regions",
@@ -40,36 +37,7 @@ __all__ = [
     "remove_small_regions",
 ]
 
-ComponentRule = Literal["all", "largest", "clicked"]
 PointXy = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class CleaningSettings:
-    """What is done to finished masks; the defaults do nothing.
-
-    Attributes:
-        min_mask_region_area: Holes of fewer pixels are filled and islands of fewer removed.
-        keep_components: "all" regions of a mask, the "largest", or those that were "clicked".
-        min_mask_area: Masks of fewer pixels are dropped; 0 is no limit.
-        max_mask_area: Masks of more pixels are dropped; 0 is no limit.
-        duplicates: How masks that became alike by the cleaning are recognised.
-        duplicate_thresh: From which likeness on; None leaves them all.
-        overlap: Who keeps a pixel that several masks have: "keep" all, or only one of them.
-    """
-
-    min_mask_region_area: int = 0
-    keep_components: ComponentRule = "all"
-    min_mask_area: int = 0
-    max_mask_area: int = 0
-    duplicates: DuplicateRule = "box"
-    duplicate_thresh: float | None = None
-    overlap: OverlapRule = "keep"
-
-    @property
-    def reshapes(self) -> bool:
-        """Whether single masks may come out with other pixels."""
-        return self.min_mask_region_area > 0 or self.keep_components != "all"
 
 
 class CleaningResult(NamedTuple):

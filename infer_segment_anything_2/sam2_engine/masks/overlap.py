@@ -6,7 +6,6 @@ All on run lengths: exact in true pixels, in memory that grows with the masks' o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +17,10 @@ from infer_segment_anything_2.sam2_engine.masks.rle import (
     runs_of_ones,
 )
 from infer_segment_anything_2.sam2_engine.masks.scoring import non_maximum_suppression
+from infer_segment_anything_2.sam2_engine.settings import DuplicateRule, OverlapRule
 
-__all__ = [
-    "DuplicateRule",
-    "MaskRuns",
-    "OverlapRule",
-    "union",
-    "without_duplicates",
-    "without_overlap",
-]
+__all__ = ["MaskRuns", "union", "without_duplicates", "without_overlap"]
 
-DuplicateRule = Literal["box", "mask", "containment"]
-OverlapRule = Literal["keep", "smallest_on_top", "highest_score"]
 
 Positions = npt.NDArray[np.int64]
 

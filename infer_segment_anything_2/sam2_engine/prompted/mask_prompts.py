@@ -8,7 +8,7 @@ has no box or no point on it, a box around the mask and a point deep inside it s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,33 +24,15 @@ from infer_segment_anything_2.prompts import (
     PointXy,
     PromptMask,
 )
+from infer_segment_anything_2.sam2_engine.settings import MaskSupport
 
-__all__ = ["MaskSupport", "deepest_point", "mask_from_picture", "mask_logits", "with_support"]
+__all__ = ["deepest_point", "mask_from_picture", "mask_logits", "with_support"]
 
 Mask = npt.NDArray[np.bool_]
 
 _MOST_CELLS = 64
 _UINT8_MAX = 255
 _COLOURS = 3
-
-
-@dataclass(frozen=True)
-class MaskSupport:
-    """How a mask is put to the network.
-
-    Attributes:
-        logit: What a pixel well inside becomes; well outside, minus that. Meta's predictor clamps
-            masks to 32.
-        box: Whether a box around the mask stands by.
-        point: Whether a point inside stands by.
-        margin: How much wider than the mask the box is on each side, as a part of the mask's
-            width and height.
-    """
-
-    logit: float = 10.0
-    box: bool = True
-    point: bool = True
-    margin: float = 0.0
 
 
 def mask_from_picture(picture: object) -> PromptMask | None:

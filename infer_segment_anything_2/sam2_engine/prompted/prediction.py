@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,16 +30,13 @@ from infer_segment_anything_2.sam2_engine.masks.scoring import (
     score,
     single_mask_is_stable,
 )
-from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import (
-    MaskSupport,
-    mask_logits,
-    with_support,
-)
+from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import mask_logits, with_support
+from infer_segment_anything_2.sam2_engine.settings import MaskSupport, PredictionSettings
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
     from sam2.modeling.sam.prompt_encoder import PromptEncoder
 
-__all__ = ["Prediction", "PredictionSettings", "predict"]
+__all__ = ["Prediction", "predict"]
 
 OnProgress = Callable[[int, int], None]
 
@@ -52,26 +49,6 @@ _OBJECTS_PER_BATCH = 16
 _REMEDY = "Take a smaller model_name, or close what else uses the device."
 # sam2_image_predictor: logits handed on as a mask prompt are clamped to this.
 _LOGIT_CLAMP = 32.0
-
-
-@dataclass(frozen=True)
-class PredictionSettings:
-    """How masks are chosen from the decoder's four.
-
-    Attributes:
-        multimask_output: Give the three masks of the multimask tokens, best first, instead of one.
-        prefer_stable: Where one mask is asked for and the single-mask token's is unstable, take
-            the best of the three, as ``build_sam2(apply_postprocessing=True)``.
-        mask_threshold: Pixels with a logit above this belong to the mask.
-        stability_score_offset: How far that threshold is moved to measure the masks' stability.
-        mask_support: How a mask that an object is prompted with is put to the network.
-    """
-
-    multimask_output: bool = False
-    prefer_stable: bool = True
-    mask_threshold: float = 0.0
-    stability_score_offset: float = 1.0
-    mask_support: MaskSupport = field(default_factory=MaskSupport)
 
 
 @dataclass(frozen=True, eq=False)

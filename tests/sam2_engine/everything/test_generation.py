@@ -10,8 +10,8 @@ from skimage import data
 from infer_segment_anything_2.errors import CancelledError, DeviceError
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder
 from infer_segment_anything_2.sam2_engine.everything import crop_search
-from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.settings import GridSettings
 from tests.networks import Generators, Image, nano_network
 
 PICTURE: Image = np.ascontiguousarray(data.coffee()[::4, ::4])  # 100 x 150

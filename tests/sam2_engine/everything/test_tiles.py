@@ -12,15 +12,11 @@ import torch
 
 from benchmarks.tiles import BigScene, draw_big_scene, recall
 from infer_segment_anything_2.sam2_engine.engine import Engine
-from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings
-from infer_segment_anything_2.sam2_engine.everything.tiles import (
-    TileSettings,
-    join_cut_masks,
-    make_tiles,
-)
+from infer_segment_anything_2.sam2_engine.everything.tiles import join_cut_masks, make_tiles
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
 from infer_segment_anything_2.sam2_engine.network.loading import load_model
+from infer_segment_anything_2.sam2_engine.settings import GridSettings, TileSettings
 
 SETTINGS = TileSettings(160, 0.25)
 IMAGE_HW = (300, 420)

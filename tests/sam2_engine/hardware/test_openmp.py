@@ -16,10 +16,10 @@ import torch
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder
 from infer_segment_anything_2.sam2_engine.engine import Engine
-from infer_segment_anything_2.sam2_engine.everything.generation import GridSettings
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
 from infer_segment_anything_2.sam2_engine.network.loading import load_model
+from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="libgomp, as PyTorch has on Linux")
 

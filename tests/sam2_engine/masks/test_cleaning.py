@@ -11,7 +11,6 @@ from hypothesis.extra import numpy as hnp
 from skimage import measure
 
 from infer_segment_anything_2.sam2_engine.masks.cleaning import (
-    CleaningSettings,
     clean,
     find_regions,
     keep_clicked_regions,
@@ -20,6 +19,7 @@ from infer_segment_anything_2.sam2_engine.masks.cleaning import (
 )
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px, decode, encode
+from infer_segment_anything_2.sam2_engine.settings import CleaningSettings
 
 Mask = npt.NDArray[np.bool_]
 

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.overlap import (
-    DuplicateRule,
     MaskRuns,
-    OverlapRule,
     union,
     without_duplicates,
     without_overlap,
 )
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px, decode
+from infer_segment_anything_2.sam2_engine.settings import DuplicateRule, OverlapRule
 
 IMAGE_HW = (13, 17)
 

@@ -11,12 +11,12 @@ from hypothesis.extra import numpy as hnp
 from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.prompts import ObjectPrompt, PromptMask
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import (
-    MaskSupport,
     deepest_point,
     mask_from_picture,
     mask_logits,
     with_support,
 )
+from infer_segment_anything_2.sam2_engine.settings import MaskSupport
 
 Mask = npt.NDArray[np.bool_]
 

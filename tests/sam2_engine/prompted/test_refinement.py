@@ -10,8 +10,9 @@ from skimage import data
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder
 from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
-from infer_segment_anything_2.sam2_engine.prompted.prediction import PredictionSettings, predict
+from infer_segment_anything_2.sam2_engine.prompted.prediction import predict
 from infer_segment_anything_2.sam2_engine.prompted.refinement import Answered, starts_for
+from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
 from tests.networks import meta_predictor, nano_network
 
 BOX = (0.0, 0.0, 9.0, 9.0)
