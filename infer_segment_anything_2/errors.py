@@ -35,6 +35,7 @@ __all__ = [
     "ParameterError",
     "PromptError",
     "SegmentAnythingError",
+    "first_line",
 ]
 
 
@@ -114,3 +115,9 @@ class ExportError(SegmentAnythingError):
 
 class CancelledError(SegmentAnythingError):
     """A run was stopped on request; raised between two steps of work."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, at most 300 characters; its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]

@@ -33,13 +33,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from infer_segment_anything_2.errors import ExportError
+from infer_segment_anything_2.sam2_engine.masks.mask_set import mask_in_box
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
-from infer_segment_anything_2.sam2_results.painting import (
-    colours_of,
-    mask_in_box,
-    paint_labels,
-    paint_overlay,
-)
+from infer_segment_anything_2.sam2_results.painting import colours_of, paint_labels, paint_overlay
 from infer_segment_anything_2.sam2_results.polygons import Polygon, Ring, joined, polygons_of
 from infer_segment_anything_2.sam2_results.records import DEFAULT_CATEGORY, categories_of, records
 from infer_segment_anything_2.sam2_results.whole_files import (

@@ -30,7 +30,7 @@ from infer_segment_anything_2.prompts import (
 from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.hardware.devices import choose_device, choose_precision
-from infer_segment_anything_2.sam2_engine.image.preprocessing import to_rgb8
+from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
 from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.rle import decompress

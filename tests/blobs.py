@@ -20,7 +20,7 @@ from skimage import data
 from torch import Tensor
 
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding, embed_image
-from infer_segment_anything_2.sam2_engine.network.loading import build_network
+from infer_segment_anything_2.sam2_engine.network.building import build_network
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import get_checkpoint
 
 # Of the discs, in sides of the picture; and the disc of each mask token.

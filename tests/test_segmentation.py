@@ -15,8 +15,8 @@ from infer_segment_anything_2.errors import PromptError
 from infer_segment_anything_2.parameters import PRESETS, ROWS, Parameters
 from infer_segment_anything_2.prompts import ObjectPrompt, PromptMask
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
-from infer_segment_anything_2.sam2_engine.masks.cleaning import find_regions
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
+from infer_segment_anything_2.sam2_engine.masks.regions import find_regions
 from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 

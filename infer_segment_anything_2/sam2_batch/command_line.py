@@ -34,9 +34,11 @@ from infer_segment_anything_2.sam2_engine.weights.checkpoints import (
     CHECKPOINT_NAMES,
     CHECKPOINTS,
     Checkpoint,
+    get_checkpoint,
+)
+from infer_segment_anything_2.sam2_engine.weights.finding import (
     checkpoint_folders,
     find_weights,
-    get_checkpoint,
     locate_checkpoint,
 )
 from infer_segment_anything_2.sam2_reading.object_entries import MaskSource, objects_from_entries

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         choose_device,
         choose_precision,
     )
-    from infer_segment_anything_2.sam2_engine.image.preprocessing import to_rgb8
+    from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
     from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
     from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
     from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction
@@ -62,7 +62,7 @@ _MODULE_OF = {
     "choose_device": "hardware.devices",
     "choose_precision": "hardware.devices",
     "load_model": "network.loading",
-    "to_rgb8": "image.preprocessing",
+    "to_rgb8": "image.rgb",
 }
 
 

@@ -40,7 +40,8 @@ from infer_segment_anything_2.prompts import (
     parse_regions,
 )
 from infer_segment_anything_2.sam2_engine.everything.crops import is_in_polygons
-from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input, to_rgb8
+from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input
+from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import (
@@ -49,7 +50,7 @@ from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import (
     with_support,
 )
 from infer_segment_anything_2.sam2_engine.settings import MaskSupport
-from infer_segment_anything_2.sam2_engine.weights.checkpoints import find_weights
+from infer_segment_anything_2.sam2_engine.weights.finding import find_weights
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 from infer_segment_anything_2.sam2_results.painting import paint_labels, paint_overlay

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle, mask_in_box
 from infer_segment_anything_2.sam2_results.painting import (
     instance_colours,
-    mask_in_box,
     paint_labels,
     paint_overlay,
 )

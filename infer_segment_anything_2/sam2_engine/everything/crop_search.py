@@ -19,6 +19,7 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
     FastMaskDecoder,
     PreparedImage,
 )
+from infer_segment_anything_2.sam2_engine.decoder.prompting import single_mask_is_stable
 from infer_segment_anything_2.sam2_engine.everything.crops import (
     Crop,
     is_near_inner_edge,
@@ -26,15 +27,14 @@ from infer_segment_anything_2.sam2_engine.everything.crops import (
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.overlap import without_duplicates
-from infer_segment_anything_2.sam2_engine.masks.scoring import (
-    Upsampling,
-    counts_from_logits,
+from infer_segment_anything_2.sam2_engine.masks.duplicates import (
     non_maximum_suppression,
-    score,
-    single_mask_is_stable,
+    without_duplicates,
 )
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.scoring import score
+from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
+from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without

@@ -35,8 +35,8 @@ from infer_segment_anything_2.sam2_engine.everything.crops import (
 )
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
+from infer_segment_anything_2.sam2_engine.masks.duplicates import without_duplicates
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-from infer_segment_anything_2.sam2_engine.masks.overlap import without_duplicates
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without

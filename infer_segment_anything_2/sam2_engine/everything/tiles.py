@@ -20,12 +20,9 @@ import numpy.typing as npt
 from infer_segment_anything_2.sam2_engine.everything.crops import Crop
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
+from infer_segment_anything_2.sam2_engine.masks.duplicates import without_duplicates
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.overlap import (
-    MaskRuns,
-    union,
-    without_duplicates,
-)
+from infer_segment_anything_2.sam2_engine.masks.overlap import MaskRuns, union
 from infer_segment_anything_2.sam2_engine.masks.rle import (
     Counts,
     bounding_box_xyxy_px,

@@ -14,30 +14,25 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from infer_segment_anything_2.sam2_engine.masks.duplicates import without_duplicates
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.overlap import without_duplicates, without_overlap
+from infer_segment_anything_2.sam2_engine.masks.overlap import without_overlap
+from infer_segment_anything_2.sam2_engine.masks.regions import (
+    PointXy,
+    keep_clicked_regions,
+    keep_largest_region,
+    remove_small_regions,
+)
 from infer_segment_anything_2.sam2_engine.masks.rle import (
     Counts,
     bounding_box_xyxy_px,
-    counts_from_changes,
-    runs_of_ones,
 )
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
     OverlapRule,
 )
 
-__all__ = [
-    "CleaningResult",
-    "Regions",
-    "clean",
-    "find_regions",
-    "keep_clicked_regions",
-    "keep_largest_region",
-    "remove_small_regions",
-]
-
-PointXy = tuple[float, float]
+__all__ = ["CleaningResult", "clean"]
 
 
 class CleaningResult(NamedTuple):
@@ -137,188 +132,3 @@ def _clean_one(
 
 def _own_click(point_xy_px: npt.NDArray[np.float64]) -> list[PointXy]:
     return [] if np.isnan(point_xy_px).any() else [(float(point_xy_px[0]), float(point_xy_px[1]))]
-
-
-class Regions(NamedTuple):
-    """The connected regions of a mask or of its background.
-
-    Attributes:
-        starts: int64, first flat column-major position of each piece, ascending.
-        ends: int64, one past the last; a piece lies within one column.
-        region_of_piece: int64, 0..n_regions - 1.
-        areas_px: int64, n_regions.
-    """
-
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    region_of_piece: npt.NDArray[np.int64]
-    areas_px: npt.NDArray[np.int64]
-
-
-def find_regions(counts: Counts, image_hw: tuple[int, int], *, of_ones: bool = True) -> Regions:
-    """Finds the regions of a mask, or of its background; corners that touch connect.
-
-    Args:
-        counts: Run lengths of the mask.
-        image_hw: Height and width of the picture.
-        of_ones: False finds those of the background.
-
-    >>> find_regions(np.array([0, 1, 3, 1, 1], np.uint32), (2, 3)).areas_px.tolist()
-    [1, 1]
-    """
-    height = image_hw[0]
-    starts, ends = runs_of_ones(counts) if of_ones else _runs_of_zeros(counts)
-    starts, ends, column = _pieces(starts, ends, height)
-    # Keys order pieces by column, then by row, with a gap between columns: a search for a piece's
-    # rows in the next column never leaves that column.
-    stride = height + 2
-    shift = column * (stride - height)
-    first_keys, end_keys = starts + shift, ends + shift
-    low = np.searchsorted(end_keys, first_keys + stride, side="left")
-    high = np.searchsorted(first_keys, end_keys + stride, side="right")
-    n_neighbours = np.maximum(high - low, 0)
-    piece = np.repeat(np.arange(starts.size), n_neighbours)
-    in_range = np.arange(piece.size) - np.repeat(
-        np.cumsum(n_neighbours) - n_neighbours, n_neighbours
-    )
-    roots = _connect(starts.size, piece, low[piece] + in_range)
-    _, region_of_piece = np.unique(roots, return_inverse=True)
-    areas_px = np.bincount(region_of_piece, weights=ends - starts).astype(np.int64)
-    return Regions(starts, ends, region_of_piece, areas_px)
-
-
-def remove_small_regions(counts: Counts, image_hw: tuple[int, int], least_area_px: int) -> Counts:
-    """Fills small holes and then removes small islands, as Meta's `remove_small_regions`.
-
-    A hole is any region of the background, also one at the picture's edge. Where all islands are
-    too small, the largest stays.
-
-    Args:
-        counts: Run lengths of the mask.
-        image_hw: Height and width of the picture.
-        least_area_px: Regions of fewer pixels are small.
-
-    Returns:
-        The new run lengths; `counts` itself when nothing was small.
-    """
-    holes = find_regions(counts, image_hw, of_ones=False)
-    is_small = holes.areas_px < least_area_px
-    if is_small.any():
-        is_filled = is_small[holes.region_of_piece]
-        counts = _with_flipped(counts, holes.starts[is_filled], holes.ends[is_filled], image_hw)
-    islands = find_regions(counts, image_hw)
-    is_small = islands.areas_px < least_area_px
-    if is_small.any() and is_small.all():
-        is_small[islands.areas_px.argmax()] = False
-    return _keep(counts, image_hw, islands, ~is_small)
-
-
-def keep_largest_region(counts: Counts, image_hw: tuple[int, int]) -> Counts:
-    """Keeps a mask's largest region; of equal ones, the leftmost.
-
-    Returns:
-        The new run lengths; `counts` itself when there is nothing to remove.
-    """
-    regions = find_regions(counts, image_hw)
-    is_kept = np.zeros(regions.areas_px.size, bool)
-    if is_kept.size:
-        is_kept[regions.areas_px.argmax()] = True
-    return _keep(counts, image_hw, regions, is_kept)
-
-
-def keep_clicked_regions(
-    counts: Counts, image_hw: tuple[int, int], clicks_xy_px: Sequence[PointXy]
-) -> Counts:
-    """Keeps the regions that hold a click; for a click beside the mask, the nearest region.
-
-    Args:
-        counts: Run lengths of the mask.
-        image_hw: Height and width of the picture.
-        clicks_xy_px: At least one point; a point lies in the pixel that holds it.
-
-    Returns:
-        The new run lengths; `counts` itself when there is nothing to remove.
-    """
-    regions = find_regions(counts, image_hw)
-    is_kept = np.zeros(regions.areas_px.size, bool)
-    height, width = image_hw
-    columns = regions.starts // height
-    tops, bottoms = regions.starts % height, regions.ends - 1 - columns * height
-    for x, y in clicks_xy_px if is_kept.size else ():
-        across = columns - min(max(int(x), 0), width - 1)
-        row = min(max(int(y), 0), height - 1)
-        down = np.maximum(np.maximum(tops - row, row - bottoms), 0)
-        is_kept[regions.region_of_piece[np.argmin(across**2 + down**2)]] = True
-    return _keep(counts, image_hw, regions, is_kept)
-
-
-def _keep(
-    counts: Counts, image_hw: tuple[int, int], regions: Regions, is_kept: npt.NDArray[np.bool_]
-) -> Counts:
-    """Keeps some of the regions of a mask."""
-    if is_kept.all():
-        return counts
-    gone = ~is_kept[regions.region_of_piece]
-    return _with_flipped(counts, regions.starts[gone], regions.ends[gone], image_hw)
-
-
-def _with_flipped(
-    counts: Counts,
-    starts: npt.NDArray[np.int64],
-    ends: npt.NDArray[np.int64],
-    image_hw: tuple[int, int],
-) -> Counts:
-    """Turns zeros into ones and ones into zeros between flat positions."""
-    changes = np.concatenate([np.cumsum(counts[:-1], dtype=np.int64), starts, ends])
-    changes.sort()
-    return counts_from_changes(changes, image_hw[0] * image_hw[1])
-
-
-def _runs_of_zeros(counts: Counts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    ends = np.cumsum(counts, dtype=np.int64)
-    starts = ends - counts
-    is_run = counts[0::2] > 0  # the first may be empty
-    return starts[0::2][is_run], ends[0::2][is_run]
-
-
-def _pieces(
-    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], height: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Cuts runs where a column ends: first and one-past-last position and column of each piece."""
-    first_columns, last_columns = starts // height, (ends - 1) // height
-    run, piece = _count_up(last_columns - first_columns + 1)
-    column = first_columns[run] + piece
-    piece_starts = np.maximum(starts[run], column * height)
-    piece_ends = np.minimum(ends[run], (column + 1) * height)
-    return piece_starts, piece_ends, column
-
-
-def _count_up(
-    lengths: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Lists the rows and places of ragged rows: (0, 0), (0, 1), ..., (1, 0), ..."""
-    row = np.repeat(np.arange(lengths.size), lengths)
-    return row, np.arange(row.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-
-
-def _connect(
-    n_nodes: int, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Finds the connected components of a graph: for each node, the least node of its component.
-
-    Each round hangs every root onto the least root next to it and then shortens all paths: a few
-    rounds do (S. Liu and R. Tarjan, Simple Concurrent Labeling Algorithms, 2019).
-    """
-    parent = np.arange(n_nodes)
-    while left.size:
-        low, high = np.minimum(left, right), np.maximum(left, right)
-        np.minimum.at(parent, high, low)
-        while True:
-            grandparent = parent[parent]
-            if np.array_equal(grandparent, parent):
-                break
-            parent = grandparent
-        left, right = parent[left], parent[right]
-        apart = left != right
-        left, right = left[apart], right[apart]
-    return parent

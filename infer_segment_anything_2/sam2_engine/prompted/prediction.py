@@ -22,14 +22,12 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
     FastMaskDecoder,
     PreparedImage,
 )
+from infer_segment_anything_2.sam2_engine.decoder.prompting import single_mask_is_stable
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.scoring import (
-    Upsampling,
-    counts_from_logits,
-    score,
-    single_mask_is_stable,
-)
+from infer_segment_anything_2.sam2_engine.masks.scoring import score
+from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
+from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import mask_logits, with_support
 from infer_segment_anything_2.sam2_engine.settings import MaskSupport, PredictionSettings
 

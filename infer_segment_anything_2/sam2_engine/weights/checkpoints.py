@@ -21,37 +21,13 @@ user's back: it may be the only copy of someone's fine-tuned weights under an of
 from __future__ import annotations
 
 import difflib
-import hashlib
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
-from infer_segment_anything_2 import PLUGIN_FOLDER
-from infer_segment_anything_2.errors import CheckpointError, DamagedCheckpointError, ParameterError
+from infer_segment_anything_2.errors import ParameterError
 
-__all__ = [
-    "CHECKPOINTS",
-    "CHECKPOINT_NAMES",
-    "Checkpoint",
-    "DownloadProgress",
-    "WeightsFile",
-    "checkpoint_folders",
-    "checkpoint_url",
-    "find_weights",
-    "get_checkpoint",
-    "locate_checkpoint",
-    "manual_instructions",
-    "sha256_of_file",
-    "verify_checkpoint",
-]
-
-META_BASE_URL = "https://dl.fbaipublicfiles.com/segment_anything_2"
-_HASH_BLOCK_BYTES = 1 << 20
-
-DownloadProgress = Callable[[int, int], None]
-"""Called with (bytes there, bytes in all); may raise ``CancelledError`` to stop."""
+__all__ = ["CHECKPOINTS", "CHECKPOINT_NAMES", "Checkpoint", "get_checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -228,21 +204,6 @@ CHECKPOINTS: Mapping[str, Checkpoint] = MappingProxyType({row.name: row for row 
 CHECKPOINT_NAMES: tuple[str, ...] = tuple(CHECKPOINTS)
 
 
-@dataclass(frozen=True)
-class WeightsFile:
-    """A weights file that is there and can be loaded.
-
-    Attributes:
-        path: Where it lies.
-        sha256: Hash of its content, which identifies the weights.
-        checkpoint: The row whose official file this is, None for other weights.
-    """
-
-    path: Path
-    sha256: str
-    checkpoint: Checkpoint | None
-
-
 def get_checkpoint(name: str) -> Checkpoint:
     """The row of that name.
 
@@ -259,180 +220,3 @@ def get_checkpoint(name: str) -> Checkpoint:
             value=name,
         )
     return row
-
-
-def find_weights(
-    name: str, model_path: str = "", *, progress: DownloadProgress | None = None
-) -> WeightsFile:
-    """The weights to use: the user's own file where one is named, else the official one.
-
-    Looks, verifies and downloads in the order of the module's description.
-
-    Args:
-        name: Name of a checkpoint; not looked at when ``model_path`` is given.
-        model_path: Path of a user's own weights, "" for none. ``~`` is the home folder.
-        progress: Told of the download's progress, if there is one; may raise ``CancelledError``.
-
-    Raises:
-        ParameterError: The name is unknown, or no file lies at ``model_path``.
-        DownloadError: The weights are nowhere and could not be fetched.
-        DamagedCheckpointError: A file under the official name has other content.
-        CancelledError: ``progress`` asked to stop; what was downloaded is kept.
-    """
-    if model_path:
-        return _users_file(model_path)
-    row = get_checkpoint(name)
-    path = locate_checkpoint(row)
-    if path is None:
-        if row.is_bundled:
-            raise CheckpointError(
-                f"The weights of the bundled model '{row.name}' are missing: expected "
-                f"{_bundled_path(row)}, found no such file. Install the plugin again."
-            )
-        # Only here: the download's packages are not needed by those who have the file.
-        from infer_segment_anything_2.sam2_engine.weights.download import fetch_checkpoint
-
-        path = fetch_checkpoint(row, checkpoint_folders()[0], progress=progress)
-    return WeightsFile(path, row.sha256, row)
-
-
-def locate_checkpoint(row: Checkpoint) -> Path | None:
-    """Path of the verified official file on this machine, None when it is nowhere.
-
-    Raises:
-        DamagedCheckpointError: The first file under the official name has other content.
-    """
-    if row.is_bundled:
-        candidates = [_bundled_path(row)]
-    else:
-        candidates = [folder / row.file_name for folder in checkpoint_folders()]
-    for path in candidates:
-        if path.is_file():
-            verify_checkpoint(row, path)
-            return path
-    return None
-
-
-def checkpoint_folders() -> tuple[Path, ...]:
-    """The folders that are searched, best first; the first is where downloads go.
-
-    The second follows the rules of ``torch.hub.get_dir()`` without importing torch.
-    """
-    cache_folder = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    torch_home = os.environ.get("TORCH_HOME", str(Path(cache_folder) / "torch"))
-    hub_folder = _expand_user(torch_home) / "hub" / "checkpoints"
-    own_folder = os.environ.get("SAM2_CHECKPOINT_DIR", "").strip()
-    if own_folder:
-        return _expand_user(own_folder), hub_folder
-    return (hub_folder,)
-
-
-def checkpoint_url(row: Checkpoint) -> str:
-    """Address of the official file, on the mirror of ``SAM2_CHECKPOINT_URL`` where that is set."""
-    base_url = os.environ.get("SAM2_CHECKPOINT_URL", "").strip() or META_BASE_URL
-    return f"{base_url.rstrip('/')}/{row.url_path}"
-
-
-def manual_instructions(row: Checkpoint, folder: Path) -> str:
-    """How to bring the file here by hand, with everything needed to find and check it."""
-    return (
-        f"To put it there by hand: fetch {checkpoint_url(row)} on a machine with network access "
-        f"({row.size_bytes} bytes, SHA-256 {row.sha256}) and copy it, under the name "
-        f"{row.file_name}, into the folder {folder}. The environment variable SAM2_CHECKPOINT_DIR "
-        "names another folder, SAM2_CHECKPOINT_URL another server."
-    )
-
-
-def verify_checkpoint(row: Checkpoint, path: Path) -> None:
-    """Compare a file with the official one: the size where it is certain, and the hash.
-
-    Raises:
-        DamagedCheckpointError: It differs, or cannot be read.
-    """
-    try:
-        size_bytes = path.stat().st_size
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    sha256 = ""
-    if size_bytes == row.size_bytes or not row.size_is_certain:
-        sha256 = sha256_of_file(path)
-        if sha256 == row.sha256:
-            return
-    got = f"{size_bytes} bytes" + (f" with SHA-256 {sha256}" if sha256 else "")
-    remedy = (
-        "Install the plugin again."
-        if row.is_bundled
-        else "Delete it to have it downloaded anew. If these are your own weights, give the file "
-        "another name and put its path into the parameter model_path."
-    )
-    raise DamagedCheckpointError(
-        f"The file {path} is not the official {row.file_name}: expected {row.size_bytes} bytes "
-        f"with SHA-256 {row.sha256}, got {got}. {remedy}"
-    )
-
-
-_sha256_by_file: dict[tuple[str, int, int], str] = {}
-
-
-def sha256_of_file(path: Path) -> str:
-    """Lower-case hexadecimal SHA-256 of a file, remembered until its size or time changes.
-
-    Raises:
-        DamagedCheckpointError: It cannot be read.
-    """
-    try:
-        key = _file_key(path)
-        known = _sha256_by_file.get(key)
-        if known is not None:
-            return known
-        digest = hashlib.sha256()
-        with path.open("rb") as stream:
-            while block := stream.read(_HASH_BLOCK_BYTES):
-                digest.update(block)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    # Under the key from before the reading: a file that changed meanwhile has another one by now.
-    _sha256_by_file[key] = digest.hexdigest()
-    return digest.hexdigest()
-
-
-def _file_key(path: Path) -> tuple[str, int, int]:
-    status = path.stat()
-    return str(path.absolute()), status.st_size, status.st_mtime_ns
-
-
-def _users_file(model_path: str) -> WeightsFile:
-    try:
-        path = _expand_user(model_path)
-        is_file = path.is_file()
-    except (OSError, ValueError):  # a name too long, or with a zero byte in it
-        is_file = False
-    if not is_file:
-        raise ParameterError(
-            f"No weights file lies at model_path '{model_path[:500]}': expected the path of a .pt, "
-            ".pth or .safetensors file, got one that is not there or is a folder. Correct the "
-            "path, or leave model_path empty to use the model of model_name.",
-            key="model_path",
-            value=model_path,
-        )
-    sha256 = sha256_of_file(path)
-    official = next((row for row in _ROWS if row.sha256 == sha256), None)
-    return WeightsFile(path, sha256, official)
-
-
-def _bundled_path(row: Checkpoint) -> Path:
-    return PLUGIN_FOLDER / "demo_model" / row.file_name
-
-
-def _expand_user(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # "~name" of somebody unknown: then it is a plain name, as in os.path
-        return Path(text)
-
-
-def _unreadable(path: Path, error: OSError) -> DamagedCheckpointError:
-    return DamagedCheckpointError(
-        f"The weights file {path} cannot be read: expected a readable file, got {error}. Check "
-        "the file's permissions and the disk."
-    )

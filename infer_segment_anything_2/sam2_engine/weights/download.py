@@ -30,17 +30,23 @@ import requests
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from infer_segment_anything_2.errors import DamagedCheckpointError, DownloadError
-from infer_segment_anything_2.sam2_engine.weights.checkpoints import (
-    Checkpoint,
-    DownloadProgress,
-    checkpoint_url,
-    manual_instructions,
+from infer_segment_anything_2.errors import (
+    DamagedCheckpointError,
+    DownloadError,
+)
+from infer_segment_anything_2.sam2_engine.weights.checkpoints import Checkpoint
+from infer_segment_anything_2.sam2_engine.weights.verification import (
     sha256_of_file,
     verify_checkpoint,
 )
 
-__all__ = ["DownloadLimits", "fetch_checkpoint"]
+__all__ = [
+    "DownloadLimits",
+    "DownloadProgress",
+    "checkpoint_url",
+    "fetch_checkpoint",
+    "manual_instructions",
+]
 
 _logger = logging.getLogger("ikomia.infer_segment_anything_2.download")
 
@@ -315,3 +321,26 @@ def _terminal_bar(row: Checkpoint) -> Iterator[tqdm[NoReturn]]:
         disable=not in_terminal,
     ) as bar:
         yield bar
+
+
+META_BASE_URL = "https://dl.fbaipublicfiles.com/segment_anything_2"
+
+
+DownloadProgress = Callable[[int, int], None]
+"""Called with (bytes there, bytes in all); may raise ``CancelledError`` to stop."""
+
+
+def checkpoint_url(row: Checkpoint) -> str:
+    """Address of the official file, on the mirror of ``SAM2_CHECKPOINT_URL`` where that is set."""
+    base_url = os.environ.get("SAM2_CHECKPOINT_URL", "").strip() or META_BASE_URL
+    return f"{base_url.rstrip('/')}/{row.url_path}"
+
+
+def manual_instructions(row: Checkpoint, folder: Path) -> str:
+    """How to bring the file here by hand, with everything needed to find and check it."""
+    return (
+        f"To put it there by hand: fetch {checkpoint_url(row)} on a machine with network access "
+        f"({row.size_bytes} bytes, SHA-256 {row.sha256}) and copy it, under the name "
+        f"{row.file_name}, into the folder {folder}. The environment variable SAM2_CHECKPOINT_DIR "
+        "names another folder, SAM2_CHECKPOINT_URL another server."
+    )

@@ -9,7 +9,8 @@ import torch
 
 from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.sam2_engine.image import preprocessing
-from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input, to_rgb8
+from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input
+from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
 
 RAMP = np.arange(12).reshape(3, 4)
 

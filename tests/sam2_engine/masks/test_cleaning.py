@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import measure
 
-from infer_segment_anything_2.sam2_engine.masks.cleaning import (
-    clean,
+from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.regions import (
     find_regions,
     keep_clicked_regions,
     keep_largest_region,
     remove_small_regions,
 )
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px, decode, encode
 from infer_segment_anything_2.sam2_engine.settings import CleaningSettings
 

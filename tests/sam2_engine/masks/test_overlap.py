@@ -8,13 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infer_segment_anything_2.sam2_engine.masks.duplicates import without_duplicates
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.overlap import (
-    MaskRuns,
-    union,
-    without_duplicates,
-    without_overlap,
-)
+from infer_segment_anything_2.sam2_engine.masks.overlap import MaskRuns, union, without_overlap
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px, decode
 from infer_segment_anything_2.sam2_engine.settings import DuplicateRule, OverlapRule
 

@@ -9,14 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import box_iou
 
-from infer_segment_anything_2.sam2_engine.masks import scoring as mask_scoring
+from infer_segment_anything_2.sam2_engine.masks import tracing, upsampling
+from infer_segment_anything_2.sam2_engine.masks.duplicates import non_maximum_suppression
 from infer_segment_anything_2.sam2_engine.masks.rle import decode, encode
-from infer_segment_anything_2.sam2_engine.masks.scoring import (
-    Upsampling,
-    counts_from_logits,
-    non_maximum_suppression,
-    score,
-)
+from infer_segment_anything_2.sam2_engine.masks.scoring import score
+from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
+from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
 
 CPU = torch.device("cpu")
 
@@ -80,7 +78,7 @@ class TestScore:
     ) -> None:
         logits = some_logits((64, 64))
         at_once = score(logits, Upsampling((64, 64), (300, 200), CPU), 0.0, 1.0)
-        monkeypatch.setattr(mask_scoring, "_LINES_AT_ONCE", 999)
+        monkeypatch.setattr(upsampling, "_LINES_AT_ONCE", 999)
         in_parts = score(logits, Upsampling((64, 64), (300, 200), CPU), 0.0, 1.0)
         assert torch.equal(at_once.boxes_xyxy_px, in_parts.boxes_xyxy_px)
         torch.testing.assert_close(at_once.stability, in_parts.stability, equal_nan=True)
@@ -127,7 +125,7 @@ class TestCountsFromLogits:
         upsampling = Upsampling((64, 64), (300, 200), CPU)
         logits = some_logits((64, 64)).numpy()
         at_once = [counts_from_logits(x, upsampling, 0.0, (0, 0), (300, 200)) for x in logits]
-        monkeypatch.setattr(mask_scoring, "_SAMPLES_AT_ONCE", 700)
+        monkeypatch.setattr(tracing, "_SAMPLES_AT_ONCE", 700)
         in_parts = [counts_from_logits(x, upsampling, 0.0, (0, 0), (300, 200)) for x in logits]
         assert all(np.array_equal(a, b) for a, b in zip(at_once, in_parts, strict=True))
 

@@ -26,19 +26,14 @@ from infer_segment_anything_2.errors import (
     MismatchedCheckpointError,
     ParameterError,
 )
+from infer_segment_anything_2.sam2_engine.network import building, state_dicts
 from infer_segment_anything_2.sam2_engine.network import loading as model_loading
-from infer_segment_anything_2.sam2_engine.network.loading import (
-    LoadedModel,
-    build_network,
-    identify_network,
-    load_model,
-    read_state_dict,
-)
-from infer_segment_anything_2.sam2_engine.weights.checkpoints import (
-    CHECKPOINTS,
-    Checkpoint,
-    find_weights,
-)
+from infer_segment_anything_2.sam2_engine.network.architectures import check_fit, identify_network
+from infer_segment_anything_2.sam2_engine.network.building import build_network
+from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
+from infer_segment_anything_2.sam2_engine.network.state_dicts import read_state_dict, warn_of_gaps
+from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS, Checkpoint
+from infer_segment_anything_2.sam2_engine.weights.finding import find_weights
 
 REPOSITORY = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -91,7 +86,7 @@ class TestBuildNetwork:
         assert not network.sam_mask_decoder.dynamic_multimask_via_stability
 
     def test_copies_nothing_to_a_gpu(self) -> None:
-        with model_loading._NoSideEffects():
+        with building._NoSideEffects():
             assert torch.ones(2).to("cuda").device == CPU
 
     def test_says_how_to_get_sam2(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +282,7 @@ class TestMismatch:
         newer = identify_network(tensors, Path("x.pt"))
         assert newer.name == "sam2.1_hiera_tiny"
         with pytest.raises(MismatchedCheckpointError) as caught:
-            model_loading._check_fit(build_network(newer), tensors, newer, Path("x.pt"))
+            check_fit(build_network(newer), tensors, newer, Path("x.pt"))
         assert caught.value.missing == ("obj_ptr_tpos_proj.weight", "obj_ptr_tpos_proj.bias")
 
 
@@ -305,8 +300,8 @@ def test_reader_with_known_gaps_is_told_of(
     name: str, version: str, warns: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records: list[logging.LogRecord] = []
-    monkeypatch.setattr(model_loading._logger, "handle", records.append)
-    model_loading._warn_of_gaps(Path(name), TorchVersion(version))
+    monkeypatch.setattr(state_dicts._logger, "handle", records.append)
+    warn_of_gaps(Path(name), TorchVersion(version))
     assert [record.levelno for record in records] == [logging.WARNING] * warns
 
 

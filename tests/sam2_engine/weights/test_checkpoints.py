@@ -18,14 +18,18 @@ from infer_segment_anything_2.sam2_engine.weights.checkpoints import (
     CHECKPOINT_NAMES,
     CHECKPOINTS,
     Checkpoint,
-    checkpoint_folders,
-    checkpoint_url,
-    find_weights,
     get_checkpoint,
-    locate_checkpoint,
-    manual_instructions,
-    verify_checkpoint,
 )
+from infer_segment_anything_2.sam2_engine.weights.download import (
+    checkpoint_url,
+    manual_instructions,
+)
+from infer_segment_anything_2.sam2_engine.weights.finding import (
+    checkpoint_folders,
+    find_weights,
+    locate_checkpoint,
+)
+from infer_segment_anything_2.sam2_engine.weights.verification import verify_checkpoint
 
 OFFICIAL = [row for row in CHECKPOINTS.values() if not row.is_bundled]
 CONTENT = b"official weights"

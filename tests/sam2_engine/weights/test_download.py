@@ -20,15 +20,12 @@ from filelock import FileLock
 
 from infer_segment_anything_2.errors import CancelledError, DamagedCheckpointError, DownloadError
 from infer_segment_anything_2.sam2_engine.weights import checkpoints
-from infer_segment_anything_2.sam2_engine.weights.checkpoints import (
-    CHECKPOINTS,
-    Checkpoint,
-    find_weights,
-)
+from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS, Checkpoint
 from infer_segment_anything_2.sam2_engine.weights.download import (
     DownloadLimits,
     fetch_checkpoint,
 )
+from infer_segment_anything_2.sam2_engine.weights.finding import find_weights
 
 REPOSITORY = Path(__file__).parents[3]
 CONTENT = random.Random(5).randbytes(300_000)

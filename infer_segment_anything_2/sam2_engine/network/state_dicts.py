@@ -1,0 +1,160 @@
+"""Tensors out of a weights file, whatever wraps them; nothing of the file is executed."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import struct
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from infer_segment_anything_2.errors import (
+    DamagedCheckpointError,
+    DependencyError,
+    first_line,
+)
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["read_state_dict", "warn_of_gaps"]
+
+
+_logger = logging.getLogger("ikomia.infer_segment_anything_2.model_loading")
+
+StateDict = Mapping[str, torch.Tensor]
+
+
+_CONTAINER_KEYS = ("model", "state_dict", "model_state_dict")
+
+
+# What data-parallel training, torch.compile and a wrapping module put before every name.
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.")
+
+
+_FIRST_TORCH_WITHOUT_KNOWN_GAPS = "2.10"  # CVE-2025-32434 and CVE-2026-24747
+
+
+# What the two readers raise on files that are not weights: found by changing bytes at random.
+_READER_ERRORS = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    struct.error,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def warn_of_gaps(path: Path, version: torch.torch_version.TorchVersion) -> None:
+    """Warns of a PyTorch whose restricted unpickler has known gaps.
+
+    Args:
+        path: A file without a known hash.
+        version: Of the PyTorch that will read it.
+    """
+    # TorchVersion compares as versions do, also with plain text.
+    if path.suffix.lower() != ".safetensors" and version < _FIRST_TORCH_WITHOUT_KNOWN_GAPS:
+        _logger.warning(
+            "%s: PyTorch %s has known gaps in its protection against weights that run code; these "
+            "have no known hash. Use PyTorch %s or newer, or a .safetensors file.",
+            path,
+            version,
+            _FIRST_TORCH_WITHOUT_KNOWN_GAPS,
+        )
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file by name, without the wrappings that training programs add.
+
+    Accepts ``{"model": tensors}``, ``{"state_dict": tensors}``, bare tensors, names that all begin
+    with ``module.``, and safetensors files (told by the ending ``.safetensors``).
+
+    Raises:
+        DamagedCheckpointError: The file is broken, holds other things than tensors (nothing of it
+            is run), or holds no tensors by name.
+        DependencyError: A safetensors file, and the package that reads it is not installed.
+    """
+    is_safetensors = path.suffix.lower() == ".safetensors"
+    content = _read_safetensors(path) if is_safetensors else _read_torch(path)
+    for key in _CONTAINER_KEYS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping):
+        raise _no_tensors(path, f"a {type(content).__name__}")
+    if not content:
+        raise _no_tensors(path, "an empty dictionary")
+    for name, tensor in content.items():
+        if not (isinstance(name, str) and isinstance(tensor, torch.Tensor)):
+            raise _no_tensors(path, f"a {type(tensor).__name__} under '{str(name)[:80]}'")
+    return _without_wrapper_prefixes(content)
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            # On unusual files: those are read well or not, and then it is told of below.
+            warnings.simplefilter("ignore")
+            # Mapped, so that the tensors are not in memory twice while they are copied to the
+            # network. Only the zip format, which torch.save has written since 2020, can be mapped.
+            return torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
+    except _READER_ERRORS as error:
+        raise DamagedCheckpointError(
+            f"The weights file {path} cannot be read: expected tensors saved by torch.save, got a "
+            "broken file or one that holds other Python objects, which are refused because "
+            'loading them could run code. Save torch.save({"model": network.state_dict()}, path). '
+            f"PyTorch says: {first_line(error)}"
+        ) from error
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise DependencyError(
+            f"The weights file {path} needs the package safetensors: expected it to be installed, "
+            f"got {error}. Run: pip install safetensors"
+        ) from error
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, *_READER_ERRORS) as error:
+        raise DamagedCheckpointError(
+            f"The weights file {path} cannot be read: expected a safetensors file, got a broken "
+            f"one. Copy or save it again. safetensors says: {first_line(error)}"
+        ) from error
+
+
+def _without_wrapper_prefixes(tensors: StateDict) -> dict[str, torch.Tensor]:
+    names = list(tensors)
+    shortened = True
+    while shortened:
+        shortened = False
+        for prefix in _WRAPPER_PREFIXES:
+            if all(name.startswith(prefix) for name in names):
+                names = [name.removeprefix(prefix) for name in names]
+                shortened = True
+    return dict(zip(names, tensors.values(), strict=True))
+
+
+def _no_tensors(path: Path, got: str) -> DamagedCheckpointError:
+    return DamagedCheckpointError(
+        f"The weights file {path} holds no tensors by name: expected a state dict, bare or under "
+        f"the key 'model' or 'state_dict', got {got}. Save "
+        'torch.save({"model": network.state_dict()}, path).'
+    )
