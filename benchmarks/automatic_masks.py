@@ -44,8 +44,6 @@ from tests.networks import (
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL_RESULTS = ROOT / "benchmarks" / "results" / "local"
-
-
 Image = npt.NDArray[np.uint8]
 
 # glibc: no fresh pages for large tensors, and freed memory is kept. The same for both sides.

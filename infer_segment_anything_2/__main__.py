@@ -1,4 +1,4 @@
-"""``python -m infer_segment_anything_2``: see :mod:`.command_line`."""
+"""``python -m infer_segment_anything_2``: see :mod:`.sam2_batch.command_line`."""
 
 from __future__ import annotations
 

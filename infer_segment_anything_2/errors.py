@@ -1,4 +1,4 @@
-"""The errors of this plugin.
+"""The errors of this plugin, and the words that their messages share.
 
 The hierarchy::
 
@@ -22,6 +22,9 @@ what to do.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "CancelledError",
     "CheckpointError",
@@ -36,7 +39,12 @@ __all__ = [
     "PromptError",
     "SegmentAnythingError",
     "first_line",
+    "nearest",
+    "quoted",
+    "shortened",
 ]
+
+_LONGEST_QUOTE = 80
 
 
 class SegmentAnythingError(Exception):
@@ -121,3 +129,23 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text, at most 300 characters; its type where it has none."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def shortened(text: str, longest: int = _LONGEST_QUOTE) -> str:
+    """A user's text, at most so many characters of it."""
+    return text if len(text) <= longest else text[:longest] + "..."
+
+
+def quoted(value: object, longest: int = _LONGEST_QUOTE) -> str:
+    """A user's value as Python writes it, shortened."""
+    if isinstance(value, str):
+        return repr(shortened(value, longest))
+    try:
+        return shortened(repr(value), longest)
+    except ValueError:  # Python writes no numbers of thousands of digits
+        return f"a {type(value).__name__} with a very long number"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that a misspelt one is most like, "" where none is."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")

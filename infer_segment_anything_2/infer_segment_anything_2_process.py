@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,10 @@ from ikomia import core, dataprocess
 from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import CancelledError, DependencyError
 from infer_segment_anything_2.parameters import Parameters, check_names, stringify
-from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint, Polygon
+from infer_segment_anything_2.sam2_host.graphics import (
+    drawn_prompts,
+    drawn_regions,
+)
 from infer_segment_anything_2.sam2_host.outputs import (
     MOST_HOST_BYTES,
     InstanceMasksIO,
@@ -29,10 +32,12 @@ from infer_segment_anything_2.sam2_host.outputs import (
     restored,
     show_labels,
 )
+from infer_segment_anything_2.sam2_host.progress import RunProgress
 from infer_segment_anything_2.sam2_results.painting import colours_of
 
 if TYPE_CHECKING:
-    from infer_segment_anything_2.segmentation import Segmentation, Segmenter
+    from infer_segment_anything_2.sam2_results.outcome import Segmentation
+    from infer_segment_anything_2.segmentation import Segmenter
 
 __all__ = [
     "InferSegmentAnything2",
@@ -44,11 +49,9 @@ __all__ = [
 NAME = "infer_segment_anything_2"
 MASK_INPUT = 2
 _LABEL_TYPES = frozenset({core.IODataType.IMAGE_LABEL, core.IODataType.VIDEO_LABEL})
-_FEWEST_CORNERS = 3
 RANKS = (1, 2, 3)
 LABEL_OUTPUT = 4
 RECORDS_OUTPUT = 5
-_MOST_STEPS = 100
 # The host's name of graphics that a task in front made; those drawn or set are "GraphicsInput". A
 # detector that finds nothing asks for nothing, not for everything.
 _NAME_OF_FED_GRAPHICS = "GraphicsOutput"
@@ -178,7 +181,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         """The engine's keeper, made on first use: this is what imports torch and sam2."""
         if self._segmenter is None:
             self._segmenter = _import_segmenter()()
-        progress = _RunProgress(self)
+        progress = RunProgress(self)
         self._segmenter.load(self.get_param_object().values, progress)
         progress.finish()
         return self._segmenter
@@ -197,7 +200,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
 
     def _segment(self) -> None:
         points, boxes = drawn_prompts(self.get_input(1))
-        progress = _RunProgress(self)
+        progress = RunProgress(self)
         segmentation = self._load().segment(
             self.get_input(0).get_image(),
             self.get_param_object().values,
@@ -243,39 +246,6 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         # Only now: the end of the run forwards the input and paints an overlay of its own.
         self.get_output(0).set_image(segmentation.image_rgb_hwc)
         self.get_output(0).set_overlay_mask(overlay_rgba(best, colours_rgb))
-
-
-class _RunProgress:
-    """Moves Studio's bar, and ends the run where it was stopped."""
-
-    def __init__(self, task: InferSegmentAnything2) -> None:
-        self._task = task
-        self._stage = ""
-        self._steps = 0
-        self._steps_shown = 0
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Takes note of the steps done in a stage of the run.
-
-        Raises:
-            CancelledError: The task was asked to stop.
-        """
-        if self._task.is_stopping:
-            raise CancelledError("The run was stopped on request; run it again for a result.")
-        if stage != self._stage:
-            self.finish()
-            self._stage, self._steps, self._steps_shown = stage, min(total, _MOST_STEPS), 0
-            self._task.emit_add_sub_progress_steps(self._steps)
-        self._show(done * self._steps // max(total, 1))
-
-    def finish(self) -> None:
-        """Shows what is left of a stage that is over: not every stage tells of its last step."""
-        self._show(self._steps)
-
-    def _show(self, steps: int) -> None:
-        while self._steps_shown < steps:
-            self._steps_shown += 1
-            self._task.emit_step_progress()
 
 
 class InferSegmentAnything2Factory(dataprocess.CTaskFactory):
@@ -331,41 +301,6 @@ class InferSegmentAnything2ParamFactory(dataprocess.CTaskParamFactory):
     def create(self) -> InferSegmentAnything2Param:
         """Parameters with their defaults."""
         return InferSegmentAnything2Param()
-
-
-def drawn_prompts(
-    graphics: dataprocess.CGraphicsInput,
-) -> tuple[list[DrawnPoint], list[DrawnBox]]:
-    """Reads the points and rectangles among graphics; the other items prompt no object.
-
-    The items' own coordinates count: the bounding rectangle of a point is shifted by its size.
-    """
-    points, boxes = [], []
-    for item in graphics.get_items():
-        category = item.get_category()
-        if item.get_type() == core.GraphicsItem.POINT:
-            points.append(DrawnPoint((item.point.x, item.point.y), category))
-        elif item.get_type() == core.GraphicsItem.RECTANGLE:
-            corners = (item.x, item.y, item.x + item.width, item.y + item.height)
-            boxes.append(DrawnBox(corners, category, _chosen_colour(item.property.pen_color)))
-    return points, boxes
-
-
-def drawn_regions(graphics: dataprocess.CGraphicsInput) -> list[Polygon]:
-    """Reads the polygons among graphics: where everything is searched for."""
-    return [
-        tuple((corner.x, corner.y) for corner in item.points)
-        for item in graphics.get_items()
-        if item.get_type() == core.GraphicsItem.POLYGON and len(item.points) >= _FEWEST_CORNERS
-    ]
-
-
-def _chosen_colour(pen_rgba: Sequence[int]) -> ColourRgb | None:
-    """The colour of a pen, None of the pen that an item has when nobody chose one."""
-    if list(pen_rgba) == list(core.GraphicsRectProperty().pen_color):
-        return None
-    red, green, blue = pen_rgba[:3]
-    return red, green, blue
 
 
 def _import_segmenter() -> type[Segmenter]:

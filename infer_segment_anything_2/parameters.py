@@ -7,40 +7,31 @@ README's table and the tests all read the rows, so a parameter is added in one p
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 
-from infer_segment_anything_2.errors import ParameterError
+from infer_segment_anything_2.errors import ParameterError, nearest, quoted
+from infer_segment_anything_2.sam2_reading.parameter_rows import (
+    Group,
+    Kind,
+    ParameterRow,
+    Value,
+)
 
 __all__ = [
     "DEMO_MODEL_NAME",
-    "GROUP_TITLES",
     "MODEL_NAMES",
     "PRESETS",
     "ROWS",
-    "ParameterRow",
     "Parameters",
     "check_names",
     "stringify",
 ]
-
-Value = bool | int | float | str
-Kind = Literal["bool", "int", "float", "choice", "text"]
-Group = Literal["model", "prompts", "everything", "cleanup"]
-
-GROUP_TITLES: dict[Group, str] = {
-    "model": "Model",
-    "prompts": "Prompts",
-    "everything": "Everything mode",
-    "cleanup": "Clean-up",
-}
 
 DEMO_MODEL_NAME = "sam2_demo_nano"
 MODEL_NAMES = (
@@ -70,122 +61,7 @@ PRESETS: dict[str, dict[str, Value]] = {
     },
 }
 
-_TRUE_WORDS = frozenset({"true", "t", "yes", "y", "on", "1"})
-_FALSE_WORDS = frozenset({"false", "f", "no", "n", "off", "0"})
-_UNSET_WORDS = frozenset({"", "none"})
-_LONGEST_QUOTE = 60
 _MOST_PIXELS = 2_000_000_000
-
-
-@dataclass(frozen=True)
-class ParameterRow:
-    """What is known of one parameter.
-
-    Attributes:
-        key: Its name in the host's map.
-        kind: How its text is read.
-        default: Its value unless set; never holds a double quote or a newline, because the host
-            writes defaults into Python source unescaped.
-        group: The part of the form it belongs to.
-        label: Its name for people.
-        help: One or two sentences: the meaning, and which way it acts.
-        minimum: Smallest value, for numbers.
-        maximum: Largest value, for numbers.
-        choices: The allowed words, for choices.
-        example: A text to show in an empty field.
-        alias_of: The key of the parameter that this one is another name of, else "".
-    """
-
-    key: str
-    kind: Kind
-    default: Value
-    group: Group
-    label: str
-    help: str
-    minimum: float = -math.inf
-    maximum: float = math.inf
-    choices: tuple[str, ...] = ()
-    example: str = ""
-    alias_of: str = ""
-
-    @property
-    def expected(self) -> str:
-        """The allowed values in words, such as "a whole number from 1 to 512"."""
-        if self.kind == "bool":
-            return "True or False"
-        if self.kind == "choice":
-            return "one of " + ", ".join(self.choices)
-        if self.kind == "text":
-            return "text"
-        noun = "a whole number" if self.kind == "int" else "a number"
-        return f"{noun} from {self.minimum:g} to {self.maximum:g}"
-
-    def parse(self, text: str) -> Value:
-        """Reads the value from the host's text.
-
-        Empty text, and "None", which the host makes of ``None``, stand for the default.
-
-        Raises:
-            ParameterError: The text is not of the kind, or out of range.
-        """
-        stripped = text.strip()
-        if stripped.lower() in _UNSET_WORDS:
-            return self.default
-        if self.kind == "text":
-            return text
-        try:
-            value = _READERS[self.kind](stripped)
-        except (ValueError, ZeroDivisionError):
-            raise self._refusal(text) from None
-        if self.kind == "choice" and value not in self.choices:
-            raise self._refusal(text, nearest=_nearest(stripped, self.choices))
-        if not isinstance(value, str) and not self.minimum <= value <= self.maximum:
-            raise self._refusal(text)
-        return value
-
-    def format(self, value: Value) -> str:
-        """Writes a value as the host's text; :meth:`parse` gives exactly it back."""
-        return repr(value) if isinstance(value, float) else str(value)
-
-    def _refusal(self, text: str, nearest: str = "") -> ParameterError:
-        advice = f"did you mean '{nearest}'?" if nearest else f"the default is {self.default!r}."
-        message = f"Parameter {self.key} must be {self.expected}, got {_quoted(text)}; {advice}"
-        return ParameterError(message, key=self.key, value=text)
-
-
-def _read_bool(text: str) -> bool:
-    word = text.lower()
-    if word not in _TRUE_WORDS | _FALSE_WORDS:
-        raise ValueError(text)
-    return word in _TRUE_WORDS
-
-
-def _read_float(text: str) -> float:
-    """Reads a finite number; also a fraction such as "512/1500"."""
-    numerator, _, denominator = text.partition("/")
-    value = float(numerator) / float(denominator) if denominator else float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
-def _read_int(text: str) -> int:
-    """Reads a whole number; also one written as a float, "32.0"."""
-    try:
-        return int(text)
-    except ValueError:
-        value = _read_float(text)
-        if value != int(value):
-            raise
-        return int(value)
-
-
-_READERS: dict[Kind, Callable[[str], Value]] = {
-    "bool": _read_bool,
-    "int": _read_int,
-    "float": _read_float,
-    "choice": str,
-}
 
 
 def _row(kind: Kind, default: Value, group: Group, label: str, words: str, **facts: Any) -> Any:
@@ -619,10 +495,10 @@ def check_names(keys: Iterable[str]) -> None:
     known = [row.key for row in ROWS]
     for key in keys:
         if key not in known:
-            nearest = _nearest(str(key), known)
-            advice = f"did you mean '{nearest}'?" if nearest else f"known are {', '.join(known)}."
+            similar = nearest(str(key), known)
+            advice = f"did you mean '{similar}'?" if similar else f"known are {', '.join(known)}."
             raise ParameterError(
-                f"There is no parameter {_quoted(str(key))}; {advice}", key=str(key)
+                f"There is no parameter {quoted(str(key))}; {advice}", key=str(key)
             )
 
 
@@ -644,7 +520,7 @@ def _checked_text(key: str, value: object) -> str:
         text.encode()
     except (ValueError, RecursionError) as error:
         raise ParameterError(
-            f"Parameter {_quoted(key)} must be a number, True or False, text, or a list of "
+            f"Parameter {quoted(key)} must be a number, True or False, text, or a list of "
             f"numbers, got a value of type {type(value).__name__} that cannot be written as text "
             f"({type(error).__name__}); give it as text.",
             key=key,
@@ -672,11 +548,3 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     return value
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "...")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")

@@ -15,8 +15,6 @@ from pathlib import Path
 from infer_segment_anything_2 import __version__
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-
-
 NAME = "infer_segment_anything_2"
 DIST = REPOSITORY / "dist"
 HOME_PAGE = "https://github.com/Ikomia-hub/infer_segment_anything_2"

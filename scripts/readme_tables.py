@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from infer_segment_anything_2.parameters import GROUP_TITLES, ROWS
+from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
+from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -25,8 +25,6 @@ import numpy.typing as npt
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAME = "infer_segment_anything_2"
-
-
 RUNS = 200
 # Growth over the second half of the runs that is still called flat.
 MOST_GROWTH_MB = 20.0

@@ -28,8 +28,9 @@ from infer_segment_anything_2.parameters import PRESETS, ROWS, Parameters, strin
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.painting import paint_overlay
-from infer_segment_anything_2.segmentation import Segmentation, Segmenter
+from infer_segment_anything_2.segmentation import Segmenter
 from scripts.tuning.drawing import (
     Plot,
     below,
@@ -42,8 +43,6 @@ from scripts.tuning.drawing import (
 from training.scenes import SCENE_SIZE_PX, Scene, draw_scene
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-
-
 DOCUMENT = REPOSITORY / "docs" / "tuning.md"
 PICTURES = "images/tuning"
 

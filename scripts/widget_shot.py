@@ -15,8 +15,9 @@ from PyQt6.QtGui import QColor, QPalette
 from PyQt6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from infer_segment_anything_2.errors import PromptError
-from infer_segment_anything_2.parameters import GROUP_TITLES, Group, Parameters
+from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_form.form import ParameterForm
+from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, Group
 
 DOCK_WIDTH_PX = 380
 

@@ -12,14 +12,13 @@ import pytest
 from infer_segment_anything_2.errors import ParameterError, SegmentAnythingError
 from infer_segment_anything_2.parameters import (
     DEMO_MODEL_NAME,
-    GROUP_TITLES,
     MODEL_NAMES,
     ROWS,
-    ParameterRow,
     Parameters,
     check_names,
     stringify,
 )
+from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, ParameterRow
 
 ROW_BY_KEY = {row.key: row for row in ROWS}
 NUMBER_ROWS = [row for row in ROWS if row.kind in ("int", "float")]

@@ -16,6 +16,8 @@ from infer_segment_anything_2.prompts import (
     assemble_objects,
     fit_to_image,
     objects_from_drawing,
+)
+from infer_segment_anything_2.sam2_reading.prompt_text import (
     objects_from_text,
     parse_boxes,
     parse_labels,

@@ -7,8 +7,8 @@ import pytest
 from shapely import Point, Polygon
 
 from infer_segment_anything_2.errors import PromptError
-from infer_segment_anything_2.prompts import parse_point_grids, parse_regions
 from infer_segment_anything_2.sam2_engine.everything.crops import is_in_polygons
+from infer_segment_anything_2.sam2_reading.prompt_text import parse_point_grids, parse_regions
 
 TRIANGLE = ((0.0, 0.0), (9.0, 0.0), (0.0, 5.5))
 BOX = ((1.0, 2.0), (30.0, 2.0), (30.0, 40.0), (1.0, 40.0))

@@ -18,7 +18,8 @@ from infer_segment_anything_2.sam2_engine.everything.filter_counts import Filter
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_engine.masks.regions import find_regions
 from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
-from infer_segment_anything_2.segmentation import Segmentation, Segmenter
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
+from infer_segment_anything_2.segmentation import Segmenter
 
 HEIGHT, WIDTH = 120, 160
 CENTRES_XY = ((35, 35), (110, 40), (60, 90), (130, 95))

@@ -6,15 +6,12 @@ All flags but those of files are made from the parameter rows, so they are the s
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from infer_segment_anything_2.errors import (
     CheckpointError,
@@ -27,9 +24,12 @@ from infer_segment_anything_2.errors import (
     SegmentAnythingError,
 )
 from infer_segment_anything_2.parameters import ROWS, Parameters
-from infer_segment_anything_2.prompts import PromptMask, objects_from_text
+from infer_segment_anything_2.prompts import PromptMask
 from infer_segment_anything_2.sam2_batch.flags import make_parser
-from infer_segment_anything_2.sam2_batch.result_folder import ExportOptions, ResultFolder
+from infer_segment_anything_2.sam2_batch.formats import ExportOptions
+from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
+from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
+from infer_segment_anything_2.sam2_batch.terminal import Progress, log_shown
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import (
     CHECKPOINT_NAMES,
     CHECKPOINTS,
@@ -42,11 +42,8 @@ from infer_segment_anything_2.sam2_engine.weights.finding import (
     locate_checkpoint,
 )
 from infer_segment_anything_2.sam2_reading.object_entries import MaskSource, objects_from_entries
-from infer_segment_anything_2.sam2_reading.picture_files import (
-    PictureFile,
-    find_pictures,
-    read_picture,
-)
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture
+from infer_segment_anything_2.sam2_reading.prompt_text import objects_from_text
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.segmentation import Segmenter
@@ -58,8 +55,6 @@ EXIT_SOME_FAILED = 1
 EXIT_WRONG_CALL = 2
 EXIT_NO_NETWORK = 3
 EXIT_INTERRUPTED = 130
-
-_LOGGER = logging.getLogger("ikomia.infer_segment_anything_2")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:  # argparse has said what is wrong, or printed the help
         return leaving.code if isinstance(leaving.code, int) else EXIT_WRONG_CALL
     try:
-        with _log_shown(verbose=options.verbose):
+        with log_shown(verbose=options.verbose):
             command: Callable[[argparse.Namespace], int] = options.command
             return command(options)
     except (CheckpointError, DependencyError) as error:
@@ -91,21 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _complain(error: SegmentAnythingError, exit_code: int) -> int:
     sys.stderr.write(f"error: {error}\n")
     return exit_code
-
-
-@contextmanager
-def _log_shown(*, verbose: bool) -> Iterator[None]:
-    """Shows the plugin's log on standard error: warnings, and all that it tells if verbose."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    level_before = _LOGGER.level
-    _LOGGER.setLevel(logging.INFO if verbose else logging.WARNING)
-    _LOGGER.addHandler(handler)
-    try:
-        yield
-    finally:
-        _LOGGER.removeHandler(handler)
-        _LOGGER.setLevel(level_before)
 
 
 def _segment(options: argparse.Namespace) -> int:
@@ -173,7 +153,7 @@ def _segment_all(
     parameters = results.parameters
     segmenter = _load_segmenter()
     failures = 0
-    with _Progress(len(pictures), quiet=options.quiet) as progress:
+    with Progress(len(pictures), quiet=options.quiet) as progress:
         segmenter.load(parameters, progress.show_stage)
         if options.overwrite:
             results.forget(pictures)
@@ -205,45 +185,6 @@ def _load_segmenter() -> Segmenter:
             "requirements.txt names, at least: pip install torch torchvision sam2==1.1.0"
         ) from error
     return Segmenter()
-
-
-class _Progress:
-    """A bar over the pictures, and one over the steps of the current one, on a terminal only."""
-
-    def __init__(self, picture_count: int, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._stage = ("", 0)
-        hidden = True if quiet else None  # None: hidden where standard error is no terminal
-        self._pictures = tqdm(total=picture_count, unit="picture", disable=hidden)
-        self._steps = tqdm(total=0, unit="step", leave=False, disable=hidden)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._steps.close()
-        self._pictures.close()
-
-    def begin(self, picture: PictureFile) -> None:
-        self._stage = ("", 0)
-        self._pictures.set_description(picture.path.name)
-
-    def end(self) -> None:
-        self._pictures.update()
-
-    def show_stage(self, stage: str, done: int, total: int) -> None:
-        if self._stage != (stage, total):
-            self._stage = (stage, total)
-            self._steps.reset(total)
-            self._steps.set_description(stage)
-        self._steps.update(done - self._steps.n)
-
-    def tell(self, line: str) -> None:
-        if not self._quiet:
-            tqdm.write(line, file=sys.stdout)
-
-    def complain(self, line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.exports import Affine
-from infer_segment_anything_2.parameters import GROUP_TITLES, ROWS, ParameterRow
-from infer_segment_anything_2.sam2_batch.result_folder import FORMATS, ExportOptions
+from infer_segment_anything_2.parameters import ROWS
+from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
+from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, ParameterRow
 
 __all__ = ["make_parser"]
 

@@ -7,138 +7,30 @@ is done. For that to be true of the settings too, the folder remembers them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from infer_segment_anything_2.errors import ExportError, ParameterError
-from infer_segment_anything_2.exports import (
-    MASK_INDEX_NAME,
-    Affine,
-    write_coco,
-    write_csv,
-    write_geojson,
-    write_labels,
-    write_masks,
-    write_overlay,
-    write_yolo,
-)
 from infer_segment_anything_2.parameters import ROWS, Parameters
+from infer_segment_anything_2.sam2_batch.formats import (
+    FORMATS,
+    ExportOptions,
+    Result,
+)
 from infer_segment_anything_2.sam2_results.whole_files import remove_file, write_json
 
 if TYPE_CHECKING:
-    from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-    from infer_segment_anything_2.sam2_reading.picture_files import PictureFile
-    from infer_segment_anything_2.segmentation import Segmentation
+    from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
+    from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
-__all__ = ["FORMATS", "SETTINGS_NAME", "ExportOptions", "Format", "ResultFolder"]
+__all__ = ["SETTINGS_NAME", "ResultFolder"]
 
 SETTINGS_NAME = "sam2_settings.json"
 
 # These change how the work is done, not what comes out.
 _WITHOUT_EFFECT = frozenset({"cuda", "points_per_batch"})
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """Choices of single formats; see :mod:`.exports`."""
-
-    affine: Affine | None = None
-    crs: str = ""
-    opacity: float = 0.5
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What is written of one picture: the masks of one rank, and what belongs to them."""
-
-    masks: MaskSet
-    segmentation: Segmentation
-    picture_name: str
-    options: ExportOptions
-
-
-@dataclass(frozen=True)
-class Format:
-    """A kind of result file.
-
-    Attributes:
-        ending: What follows the picture's name; a folder when it ends in "/".
-        words: What it holds, for a list of formats.
-        write: Writes it.
-    """
-
-    ending: str
-    words: str
-    write: Callable[[Path, _Result], None]
-
-    def marker(self, path: Path) -> Path:
-        """The file that is there only when all of the result is."""
-        return path / MASK_INDEX_NAME if self.ending.endswith("/") else path
-
-
-def _coco(path: Path, result: _Result, *, as_polygons: bool = False) -> None:
-    write_coco(
-        path,
-        result.masks,
-        result.segmentation.objects,
-        file_name=result.picture_name,
-        as_polygons=as_polygons,
-    )
-
-
-def _geojson(path: Path, result: _Result) -> None:
-    options, objects = result.options, result.segmentation.objects
-    write_geojson(path, result.masks, objects, affine=options.affine, crs=options.crs)
-
-
-def _overlay(path: Path, result: _Result) -> None:
-    found = result.segmentation
-    opacity = result.options.opacity
-    write_overlay(path, result.masks, found.image_rgb_hwc, found.objects, opacity=opacity)
-
-
-FORMATS: Mapping[str, Format] = MappingProxyType(
-    {
-        "coco": Format(".json", "COCO JSON with RLE masks, exact", _coco),
-        "coco-polygons": Format(
-            "_polygons.json",
-            "COCO JSON with polygons; holes are kept by zero-width bridges",
-            lambda path, result: _coco(path, result, as_polygons=True),
-        ),
-        "labels": Format(
-            "_labels.png",
-            "PNG of one number per pixel, the smaller mask on top, 0 = background",
-            lambda path, result: write_labels(path, result.masks),
-        ),
-        "masks": Format(
-            "_masks/",
-            "a folder with one black-and-white PNG per mask, and an index",
-            lambda path, result: write_masks(path, result.masks, result.segmentation.objects),
-        ),
-        "yolo": Format(
-            ".txt",
-            "YOLO segmentation labels",
-            lambda path, result: write_yolo(path, result.masks, result.segmentation.objects),
-        ),
-        "geojson": Format(
-            ".geojson", "polygons with holes, in pixels or by --affine on a map", _geojson
-        ),
-        "csv": Format(
-            ".csv",
-            "a table: box, area, scores and point of each mask",
-            lambda path, result: write_csv(path, result.masks, result.segmentation.objects),
-        ),
-        "overlay": Format("_overlay.png", "the picture with the masks painted over it", _overlay),
-        "report": Format(
-            "_report.json",
-            "all records, and what each filter dropped",
-            lambda path, result: write_json(path, result.segmentation.to_dict()),
-        ),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -213,7 +105,7 @@ class ResultFolder:
             masks = segmentation.ranked[rank - 1]
             if rank > 1 and not len(masks):
                 continue
-            result = _Result(masks, segmentation, picture.name, self.options)
+            result = Result(masks, segmentation, picture.name, self.options)
             paths = [self.path_of(picture, name, rank) for name in self.formats]
             for name, path in zip(self.formats, paths, strict=True):
                 if rank == 1 or name != "report":  # one report tells of all ranks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -25,13 +25,12 @@ from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction, predict
 from infer_segment_anything_2.sam2_engine.settings import (
     GridSettings,
+    OnProgress,
     PredictionSettings,
     TileSettings,
 )
 
 __all__ = ["Engine"]
-
-OnProgress = Callable[[int, int], None]
 
 _DEFAULT_CACHE_BYTES = 256 * 2**20
 _WHOLE = 100
@@ -106,7 +105,7 @@ class Engine:
         start_logits: Sequence[Tensor | None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Prediction:
-        """Predicts masks for every object; see :func:`.prompt_prediction.predict`.
+        """Predicts masks for every object; see :func:`.prompted.prediction.predict`.
 
         Args:
             image: From :meth:`embed` of this engine.
@@ -135,13 +134,13 @@ class Engine:
         tiles: TileSettings | None = None,
         on_progress: OnProgress | None = None,
     ) -> GenerationResult:
-        """Finds masks of everything; see :func:`.automatic_masks.generate`.
+        """Finds masks of everything; see :func:`.everything.generation.generate`.
 
         Args:
             image_rgb_hwc: H x W x 3 RGB; never changed.
             settings: The grid and the filters; Meta's defaults if None.
             input_size_percent: As in :meth:`embed`.
-            tiles: Search a big picture in tiles too, see :func:`.tiles.generate_tiled`; crop layers
+            tiles: Search a big picture in tiles too, see :func:`.everything.tiles.generate_tiled`; crop layers
                 are not used then.
             on_progress: Called with the numbers of points done and in all.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,11 +17,14 @@ __all__ = [
     "DuplicateRule",
     "GridSettings",
     "MaskSupport",
+    "OnProgress",
     "OverlapRule",
     "PredictionSettings",
     "TileSettings",
 ]
 
+OnProgress = Callable[[int, int], None]
+"""Called with what is done and what there is in all; may raise ``CancelledError``."""
 
 DuplicateRule = Literal["box", "mask", "containment"]
 OverlapRule = Literal["keep", "smallest_on_top", "highest_score"]

@@ -25,8 +25,8 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from infer_segment_anything_2.parameters import ParameterRow, Value
 from infer_segment_anything_2.sam2_form.widgets import FloatSpin, GrowingText, WheelGuard, connect
+from infer_segment_anything_2.sam2_reading.parameter_rows import ParameterRow, Value
 
 __all__ = ["Field", "make_field"]
 

@@ -12,28 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import numpy as np
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from infer_segment_anything_2.errors import PromptError, SegmentAnythingError
-from infer_segment_anything_2.parameters import (
-    GROUP_TITLES,
-    ROWS,
-    Group,
-    ParameterRow,
-    Parameters,
-    base_value,
-)
-from infer_segment_anything_2.prompts import (
-    PromptMask,
-    objects_from_text,
-    parse_boxes,
-    parse_labels,
-    parse_point_grids,
-    parse_points,
-    parse_regions,
-)
+from infer_segment_anything_2.errors import SegmentAnythingError
+from infer_segment_anything_2.parameters import ROWS, Parameters, base_value
+from infer_segment_anything_2.request import _PROMPT_PARSERS, prompt_errors
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
 from infer_segment_anything_2.sam2_form.fields import Field, make_field
 from infer_segment_anything_2.sam2_form.widgets import (
@@ -46,7 +30,7 @@ from infer_segment_anything_2.sam2_form.widgets import (
     hint_colour,
     single_shot_timer,
 )
-from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
+from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, Group, ParameterRow
 
 __all__ = ["ParameterForm"]
 
@@ -58,22 +42,6 @@ _CLOSED_GROUPS: frozenset[Group] = frozenset({"everything", "cleanup"})
 _GROUP_HINTS: dict[Group, str] = {
     "everything": "Finds all objects of the picture. Used when nothing is drawn, typed or "
     "connected as a prompt.",
-}
-
-# Stands for the masks of objects: files are read when the task runs, not while one types.
-_ANY_MASK = PromptMask(np.ones((1, 1), bool))
-
-_PROMPT_PARSERS: dict[str, Callable[[Parameters], object]] = {
-    "input_point": lambda values: parse_points(values.input_point),
-    "input_point_label": lambda values: parse_labels(values.input_point_label),
-    "input_box": lambda values: parse_boxes(values.input_box),
-    "input_objects": lambda values: objects_from_entries(
-        values.input_objects, read_mask=lambda _: _ANY_MASK
-    ),
-    "point_grids": lambda values: parse_point_grids(
-        values.point_grids, n_layers=values.crop_n_layers + 1
-    ),
-    "region_of_interest": lambda values: parse_regions(values.region_of_interest),
 }
 
 # A prompt is checked when typing pauses: a half-typed one is no mistake yet.
@@ -143,7 +111,7 @@ class ParameterForm(QWidget):
         for field in self._fields.values():
             field.finish_typing()
         parameters = self._read()
-        for error in _prompt_errors(parameters).values():
+        for error in prompt_errors(parameters).values():
             raise error
         return parameters
 
@@ -280,7 +248,7 @@ class ParameterForm(QWidget):
 
     def _check_prompts(self) -> None:
         """Shows beside each prompt what is wrong with it."""
-        errors = _prompt_errors(self._read())
+        errors = prompt_errors(self._read())
         for key in _PROMPT_PARSERS:
             self._messages[key].set_text(str(errors.get(key, "")))
 
@@ -292,24 +260,6 @@ class ParameterForm(QWidget):
             parent = parent.parentWidget()
         if parent is not None:
             parent.ensureWidgetVisible(place)
-
-
-def _prompt_errors(parameters: Parameters) -> dict[str, PromptError]:
-    """What the parsers say of each prompt, or of all together when each is readable."""
-    errors: dict[str, PromptError] = {}
-    for key, parse in _PROMPT_PARSERS.items():
-        try:
-            parse(parameters)
-        except PromptError as error:
-            errors[key] = error
-    if not errors:
-        try:
-            objects_from_text(
-                parameters.input_point, parameters.input_point_label, parameters.input_box
-            )
-        except PromptError as error:
-            errors[error.key] = error
-    return errors
 
 
 def _tool_tip(row: ParameterRow, not_used_because: str = "") -> str:

@@ -8,14 +8,13 @@ as hosts turn lists into text in either way.
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from infer_segment_anything_2.errors import ImageError, PromptError
+from infer_segment_anything_2.errors import ImageError, PromptError, nearest, quoted
 from infer_segment_anything_2.prompts import (
     BACKGROUND_LABEL,
     FOREGROUND_LABEL,
@@ -23,8 +22,8 @@ from infer_segment_anything_2.prompts import (
     ObjectPrompt,
     PointXy,
     PromptMask,
-    without_numpy_names,
 )
+from infer_segment_anything_2.sam2_reading.prompt_text import without_numpy_names
 
 __all__ = ["MaskSource", "objects_from_entries"]
 
@@ -33,7 +32,6 @@ _FIELDS = ("box", "points", "labels", "mask", "category")
 _EXAMPLE = '[{"box": [425, 600, 700, 875]}, {"points": [[90, 80], [95, 70]], "labels": [1, 0]}]'
 _RLE_EXAMPLE = '{"size": [height, width], "counts": "..."}'
 _MOST_PIXELS = 2**28
-_LONGEST_QUOTE = 80
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def _load(text: str) -> list[Any]:
             loaded = ast.literal_eval(without_numpy_names(text.strip()))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             raise PromptError(
-                f"{_KEY} must be a list of objects such as {_EXAMPLE}, got {_quoted(text)}, which "
+                f"{_KEY} must be a list of objects such as {_EXAMPLE}, got {quoted(text)}, which "
                 "is not such a list in JSON; look for a missing quote, comma or bracket.",
                 key=_KEY,
             ) from None
@@ -86,7 +84,7 @@ def _load(text: str) -> list[Any]:
         loaded = [loaded]
     if not isinstance(loaded, list | tuple):
         raise PromptError(
-            f"{_KEY} must be a list of objects such as {_EXAMPLE}, got {_quoted(text)}; put the "
+            f"{_KEY} must be a list of objects such as {_EXAMPLE}, got {quoted(text)}; put the "
             "objects between [ and ].",
             key=_KEY,
         )
@@ -107,13 +105,13 @@ class _Entry:
             raise self.refusal(f"must be a dict such as those of {_EXAMPLE}", entry)
         for field in entry:
             if field not in _FIELDS:
-                nearest = difflib.get_close_matches(str(field), _FIELDS, n=1, cutoff=0.5)
-                advice = f"did you mean '{nearest[0]}'?" if nearest else "leave it out."
+                similar = nearest(str(field), _FIELDS)
+                advice = f"did you mean '{similar}'?" if similar else "leave it out."
                 raise self.refusal(f"may have only the keys {', '.join(_FIELDS)}", field, advice)
         self.fields = {field: value for field, value in entry.items() if value is not None}
 
     def refusal(self, expected: str, got: object, advice: str = "") -> PromptError:
-        words = f"{self.name} {expected}, got {_quoted(got)}"
+        words = f"{self.name} {expected}, got {quoted(got)}"
         return PromptError(f"{words}; {advice}" if advice else f"{words}.", key=_KEY)
 
     def read(self, read_mask: ReadMask) -> ObjectPrompt:
@@ -227,11 +225,3 @@ def _is_number(value: object) -> bool:
         return is_real and math.isfinite(float(value))  # type: ignore[arg-type]
     except OverflowError:
         return False
-
-
-def _quoted(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no numbers of thousands of digits
-        text = f"a {type(value).__name__} with a very long number"
-    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."

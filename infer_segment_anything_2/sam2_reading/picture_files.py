@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,110 +14,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from infer_segment_anything_2.errors import ImageError
 
-__all__ = ["PICTURE_ENDINGS", "PictureFile", "find_pictures", "read_picture"]
-
-PICTURE_ENDINGS = frozenset(
-    {".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
+__all__ = ["read_picture"]
 
 _MOST_PIXELS = 500_000_000
 # What Pillow raises for damaged files of one format or another.
 _READING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError)
 # Pillow's modes whose array is a picture as it stands; the others become RGB first.
 _PLAIN_MODES = frozenset({"1", "L", "LA", "RGB", "RGBA", "I", "F"})
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """A picture to work on.
-
-    Attributes:
-        path: Where it lies.
-        name: Its path below the folder that was named, with "/"; the file's name otherwise.
-        result_name: What the names of its results begin with; different for all pictures of a run.
-    """
-
-    path: Path
-    name: str
-    result_name: str
-
-
-def find_pictures(
-    named: Sequence[str], *, out: Path | None = None, recursive: bool = False
-) -> list[PictureFile]:
-    """Finds the pictures that files, folders and patterns name, each once.
-
-    Args:
-        named: Files, folders, or patterns with ``*``, ``?``, ``[...]`` and ``**``. Of folders and
-            patterns, those with the ending of a picture are taken, in the order of their names.
-        out: Where results go; what lies there is no input of folders and patterns.
-        recursive: Take what is below a folder's own folders too.
-
-    Raises:
-        ImageError: Nothing was found under one of the names, or results of two pictures would have
-            the same name, or results would go into a folder that is searched for pictures.
-    """
-    found: dict[Path, str] = {}
-    for text in named:
-        for path, name in _look_up(text, out, recursive=recursive):
-            found.setdefault(path.resolve(), name)
-    return [
-        PictureFile(path, name, result_name)
-        for (path, name), result_name in zip(
-            found.items(), _result_names(list(found.values())), strict=True
-        )
-    ]
-
-
-def _look_up(text: str, out: Path | None, *, recursive: bool) -> list[tuple[Path, str]]:
-    path = Path(text).expanduser()
-    if path.is_file():
-        return [(path, path.name)]
-    if path.is_dir():
-        candidates = path.rglob("*") if recursive else path.iterdir()
-        found = [(file, file.relative_to(path).as_posix()) for file in candidates]
-    else:
-        files = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute ones too
-        found = [(file, file.name) for file in files]
-    pictures = sorted((file, name) for file, name in found if _is_picture(file))
-    outside = [(file, name) for file, name in pictures if not _lies_in(file, out)]
-    if pictures and not outside:
-        raise ImageError(
-            f"The pictures of {text!r} lie where results shall go, in {out}, and the next run "
-            "would take results for pictures; choose another folder for the results."
-        )
-    if not outside:
-        raise ImageError(
-            f"There is no picture {text!r}; give picture files, folders that hold some, or "
-            f"patterns such as 'photos/*.jpg' (endings: {', '.join(sorted(PICTURE_ENDINGS))})."
-        )
-    return outside
-
-
-def _is_picture(path: Path) -> bool:
-    visible = not path.name.startswith(".")
-    return visible and path.suffix.lower() in PICTURE_ENDINGS and path.is_file()
-
-
-def _lies_in(path: Path, folder: Path | None) -> bool:
-    return folder is not None and folder.resolve() in path.resolve().parents
-
-
-def _result_names(names: Sequence[str]) -> list[str]:
-    """Names without ending; with it, as in "cat_jpg", where several differ only by that."""
-    stems = [str(Path(name).with_suffix("").as_posix()) for name in names]
-    counts = Counter(stem.lower() for stem in stems)  # some file systems do not tell case
-    chosen = [
-        stem if counts[stem.lower()] == 1 else f"{stem}_{Path(name).suffix.removeprefix('.')}"
-        for stem, name in zip(stems, names, strict=True)
-    ]
-    twice = [name for name, count in Counter(map(str.lower, chosen)).items() if count > 1]
-    if twice:
-        raise ImageError(
-            f"The results of several pictures would all be named {twice[0]!r}; name the folder "
-            "that holds them, with --recursive, or give them other folders for results."
-        )
-    return chosen
 
 
 def read_picture(path: Path) -> npt.NDArray[Any]:

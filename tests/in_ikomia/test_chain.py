@@ -17,7 +17,7 @@ from PIL import Image
 from pycocotools import mask as coco
 from skimage import data
 
-from infer_segment_anything_2.infer_segment_anything_2_process import _chosen_colour
+from infer_segment_anything_2.sam2_host.graphics import _chosen_colour
 from infer_segment_anything_2.sam2_host.outputs import LabelPictureIO, PictureIO
 from tests.conftest import PLUGIN_NAME
 

@@ -35,27 +35,27 @@ from infer_segment_anything_2.prompts import (
     ObjectPrompt,
     fit_to_image,
     objects_from_drawing,
-    objects_from_text,
-    parse_point_grids,
-    parse_regions,
 )
 from infer_segment_anything_2.sam2_engine.everything.crops import is_in_polygons
 from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input
 from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
-from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import (
-    mask_from_picture,
-    mask_logits,
-    with_support,
-)
+from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import mask_logits, with_support
 from infer_segment_anything_2.sam2_engine.settings import MaskSupport
 from infer_segment_anything_2.sam2_engine.weights.finding import find_weights
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture
+from infer_segment_anything_2.sam2_reading.prompt_masks import mask_from_picture, read_mask
+from infer_segment_anything_2.sam2_reading.prompt_text import (
+    objects_from_text,
+    parse_point_grids,
+    parse_regions,
+)
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.painting import paint_labels, paint_overlay
 from infer_segment_anything_2.sam2_results.records import records
-from infer_segment_anything_2.segmentation import Segmentation, Segmenter, _read_mask
+from infer_segment_anything_2.segmentation import Segmenter
 
 __all__ = ["AREAS", "VALID", "Area", "told_well"]
 
@@ -369,7 +369,7 @@ class EntriesCase:
 def judge_entries(case: EntriesCase) -> str:
     """Any text as a list of objects."""
     try:
-        asked = objects_from_entries(case.text, _read_mask)
+        asked = objects_from_entries(case.text, read_mask)
         objects, _ = fit_to_image(asked, case.image_hw)
     except PromptError as error:
         return told_well(error)
@@ -488,7 +488,7 @@ def judge_graphics(case: GraphicsCase) -> str:
     """Ikomia's own items, of every kind, degenerate and far outside."""
     from ikomia import dataprocess
 
-    from infer_segment_anything_2.infer_segment_anything_2_process import drawn_prompts
+    from infer_segment_anything_2.sam2_host.graphics import drawn_prompts
 
     graphics = dataprocess.CGraphicsInput()
     graphics.set_items(case.make())

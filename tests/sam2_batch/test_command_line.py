@@ -19,7 +19,8 @@ from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_batch import command_line
 from infer_segment_anything_2.sam2_batch.command_line import main
-from infer_segment_anything_2.sam2_batch.result_folder import FORMATS, SETTINGS_NAME
+from infer_segment_anything_2.sam2_batch.formats import FORMATS
+from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 

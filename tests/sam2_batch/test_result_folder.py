@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 
 from infer_segment_anything_2.errors import ExportError, ParameterError
-from infer_segment_anything_2.parameters import ROWS, ParameterRow, Parameters
-from infer_segment_anything_2.sam2_batch.result_folder import (
-    FORMATS,
-    SETTINGS_NAME,
-    ExportOptions,
-    ResultFolder,
-)
+from infer_segment_anything_2.parameters import ROWS, Parameters
+from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
+from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
+from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME, ResultFolder
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_reading.picture_files import PictureFile
-from infer_segment_anything_2.segmentation import Segmentation
+from infer_segment_anything_2.sam2_reading.parameter_rows import ParameterRow
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
 HW = (4, 5)
 PICTURE = PictureFile(Path("photos/below/a.png"), "below/a.png", "below/a")

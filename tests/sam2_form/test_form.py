@@ -29,10 +29,11 @@ from PyQt6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 
 from infer_segment_anything_2.errors import CheckpointError, ParameterError, PromptError
-from infer_segment_anything_2.parameters import GROUP_TITLES, ROWS, ParameterRow, Parameters
+from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
 from infer_segment_anything_2.sam2_form.form import ParameterForm
 from infer_segment_anything_2.sam2_form.widgets import DrawingTool
+from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, ParameterRow
 
 pytestmark = pytest.mark.qt
 

@@ -20,13 +20,12 @@ from infer_segment_anything_2.infer_segment_anything_2_widget import (
     InferSegmentAnything2Widget,
     InferSegmentAnything2WidgetFactory,
 )
-from infer_segment_anything_2.parameters import GROUP_TITLES, Parameters
+from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.prompts import DrawnBox, DrawnPoint, objects_from_drawing
 from infer_segment_anything_2.sam2_form.widgets import DrawingTool
+from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES
 
 pytestmark = [pytest.mark.qt, pytest.mark.ikomia]
-
-
 MakeWidget = Callable[[InferSegmentAnything2Param | None], "RecordingWidget"]
 
 

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from infer_segment_anything_2.errors import ImageError
+from infer_segment_anything_2.sam2_batch.picture_finding import find_pictures
 from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
-from infer_segment_anything_2.sam2_reading.picture_files import find_pictures, read_picture
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 
 ORIENTATION = 0x0112  # EXIF's tag
 

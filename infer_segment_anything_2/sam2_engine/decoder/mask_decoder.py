@@ -46,7 +46,7 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_upscaling import (
 )
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding
 
-if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
     from sam2.modeling.sam2_base import SAM2Base
 
 __all__ = ["MOST_LOW_RANK_TOKENS", "DecodedPrompts", "FastMaskDecoder", "PreparedImage"]

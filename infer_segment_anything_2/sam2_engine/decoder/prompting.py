@@ -7,11 +7,8 @@ from torch import Tensor
 
 __all__ = ["single_mask_is_stable"]
 
-
 # sam2.build_sam: dynamic_multimask_stability_delta and dynamic_multimask_stability_thresh
 _SINGLE_MASK_OFFSET = 0.05
-
-
 _SINGLE_MASK_STABILITY = 0.98
 
 

@@ -6,7 +6,6 @@ logits, for the suppression of duplicates, and only what is left is written as r
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,14 +34,12 @@ from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.scoring import score
 from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
 from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
-from infer_segment_anything_2.sam2_engine.settings import GridSettings
+from infer_segment_anything_2.sam2_engine.settings import GridSettings, OnProgress
 
-if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
     from sam2.modeling.sam.prompt_encoder import PromptEncoder
 
 __all__ = ["CropSearch", "SearchProgress"]
-
-OnProgress = Callable[[int, int], None]
 
 _REMEDY = (
     "Lower points_per_batch, set use_m2m to False, take a smaller model, or close what else uses "

@@ -2,8 +2,8 @@
 
 The same masks as Meta's `SAM2AutomaticMaskGenerator` (sam2 1.1.0 without its CUDA extension), found
 in another order of work: candidates are dropped as early as they can be, the decoder enlarges only
-what is left (`mask_decoder`), and no mask has the picture's size before it is written as run
-lengths (`mask_scoring`).
+what is left (`decoder.mask_decoder`), and no mask has the picture's size before it is written as run
+lengths (`masks.tracing`).
 
 For each crop: embed, then for each chunk of grid points
 
@@ -37,14 +37,12 @@ from infer_segment_anything_2.sam2_engine.everything.filter_counts import Filter
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
 from infer_segment_anything_2.sam2_engine.masks.duplicates import without_duplicates
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-from infer_segment_anything_2.sam2_engine.settings import GridSettings
+from infer_segment_anything_2.sam2_engine.settings import GridSettings, OnProgress
 
-if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
     from sam2.modeling.sam.prompt_encoder import PromptEncoder
 
 __all__ = ["FilterCounts", "GenerationResult", "GridSettings", "generate", "search_crops"]
-
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

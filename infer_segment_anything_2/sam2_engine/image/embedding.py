@@ -13,7 +13,7 @@ from torch import Tensor
 
 from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input
 
-if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
     from sam2.modeling.sam2_base import SAM2Base
 
 __all__ = ["Embedding", "embed_image"]

@@ -20,7 +20,6 @@ from infer_segment_anything_2.sam2_engine.settings import OverlapRule
 
 __all__ = ["MaskRuns", "union", "without_overlap"]
 
-
 Positions = npt.NDArray[np.int64]
 
 

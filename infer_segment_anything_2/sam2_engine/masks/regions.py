@@ -23,7 +23,6 @@ __all__ = [
     "remove_small_regions",
 ]
 
-
 PointXy = tuple[float, float]
 
 

@@ -16,7 +16,6 @@ from infer_segment_anything_2.sam2_engine.masks.upsampling import (
 
 __all__ = ["counts_from_logits"]
 
-
 # Samples of one row of logits, enlarged, at a time, for the same reason.
 _SAMPLES_AT_ONCE = 1_000_000
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 __all__ = ["AxisTables", "Upsampling"]
 
-
 # Lines of pixels that `score` computes at a time: bounds the memory for masks of nothing but edges,
 # and keeps what is computed in the cache.
 _LINES_AT_ONCE = 100_000

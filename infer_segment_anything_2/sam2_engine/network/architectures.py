@@ -21,16 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_finite", "check_fit", "identify_network"]
 
-
 _PATCH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
-
-
 _BLOCK_PREFIX = "image_encoder.trunk.blocks."
-
-
 _VERSION_2_1_KEYS = ("no_obj_embed_spatial", "obj_ptr_tpos_proj.weight")
-
-
 _NAMES_SHOWN = 5
 
 

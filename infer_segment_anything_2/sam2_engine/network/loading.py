@@ -37,8 +37,8 @@ from infer_segment_anything_2.sam2_engine.network.state_dicts import (
     read_state_dict,
     warn_of_gaps,
 )
+from infer_segment_anything_2.sam2_engine.settings import OnProgress
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import Checkpoint
-from infer_segment_anything_2.sam2_engine.weights.download import DownloadProgress
 from infer_segment_anything_2.sam2_engine.weights.finding import WeightsFile, find_weights
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def load_model(
     *,
     device: torch.device,
     precision: torch.dtype = torch.float32,
-    progress: DownloadProgress | None = None,
+    progress: OnProgress | None = None,
 ) -> LoadedModel:
     """The network of that name, or of the user's own weights, on a device.
 

@@ -9,7 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -19,26 +19,16 @@ from infer_segment_anything_2.errors import (
     first_line,
 )
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["read_state_dict", "warn_of_gaps"]
-
 
 _logger = logging.getLogger("ikomia.infer_segment_anything_2.model_loading")
 
 StateDict = Mapping[str, torch.Tensor]
-
-
 _CONTAINER_KEYS = ("model", "state_dict", "model_state_dict")
-
 
 # What data-parallel training, torch.compile and a wrapping module put before every name.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.")
-
-
 _FIRST_TORCH_WITHOUT_KNOWN_GAPS = "2.10"  # CVE-2025-32434 and CVE-2026-24747
-
 
 # What the two readers raise on files that are not weights: found by changing bytes at random.
 _READER_ERRORS = (

@@ -16,57 +16,21 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
-from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.prompts import (
     FOREGROUND_LABEL,
     BoxXyxy,
     ObjectPrompt,
     PointXy,
-    PromptMask,
 )
 from infer_segment_anything_2.sam2_engine.settings import MaskSupport
 
-__all__ = ["deepest_point", "mask_from_picture", "mask_logits", "with_support"]
+__all__ = ["deepest_point", "mask_logits", "with_support"]
 
 Mask = npt.NDArray[np.bool_]
 
 _MOST_CELLS = 64
 _UINT8_MAX = 255
 _COLOURS = 3
-
-
-def mask_from_picture(picture: object) -> PromptMask | None:
-    """Reads a black and white picture: what is brighter than half of the brightest is the object.
-
-    Args:
-        picture: H x W, or with channels (the brightest colour counts, an alpha channel does not).
-
-    Returns:
-        The mask; None for a picture without a bright pixel.
-
-    Raises:
-        ImageError: It is no picture.
-    """
-    if not isinstance(picture, np.ndarray) or picture.ndim not in (2, 3) or not picture.size:
-        shape = getattr(picture, "shape", type(picture).__name__)
-        raise ImageError(
-            f"A mask must be a black and white picture of height x width, got {shape}; give one "
-            "that is bright on the object and black elsewhere."
-        )
-    if picture.dtype.kind not in "biuf":
-        raise ImageError(
-            f"A mask must be a picture of numbers, got values of type {picture.dtype}; convert it."
-        )
-    levels = np.asarray(picture)
-    if levels.ndim == _COLOURS:
-        n_colours = _COLOURS if levels.shape[2] >= _COLOURS else 1
-        levels = levels[..., :n_colours].max(axis=2)
-    if levels.dtype.kind == "f":
-        levels = np.nan_to_num(levels)  # infinities become the largest numbers, NaN black
-    brightest = levels.max()
-    if not brightest > 0:
-        return None
-    return PromptMask(np.asarray(levels > brightest / 2))
 
 
 def mask_logits(mask_hw: Mask, size_hw: tuple[int, int], logit: float) -> Tensor:

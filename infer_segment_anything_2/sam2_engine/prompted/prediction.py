@@ -8,7 +8,7 @@ padding tokens would change the result.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,14 +29,16 @@ from infer_segment_anything_2.sam2_engine.masks.scoring import score
 from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
 from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import mask_logits, with_support
-from infer_segment_anything_2.sam2_engine.settings import MaskSupport, PredictionSettings
+from infer_segment_anything_2.sam2_engine.settings import (
+    MaskSupport,
+    OnProgress,
+    PredictionSettings,
+)
 
-if TYPE_CHECKING:  # importing sam2 initialises Hydra; `model_loading` knows how to do without
+if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
     from sam2.modeling.sam.prompt_encoder import PromptEncoder
 
 __all__ = ["Prediction", "predict"]
-
-OnProgress = Callable[[int, int], None]
 
 # The labels of a box's corners in the prompt encoder; Meta calls them points 2 and 3.
 _BOX_CORNER_LABELS = (2, 3)

@@ -8,7 +8,7 @@ A file is looked for in this order:
 2. the folder named by the environment variable ``SAM2_CHECKPOINT_DIR``;
 3. torch hub's checkpoint folder, shared with other programs;
 4. Meta's server, or the mirror whose base address stands in ``SAM2_CHECKPOINT_URL``
-   (:mod:`.checkpoint_download`). What comes from there is stored in the first folder that is set.
+   (:mod:`.download`). What comes from there is stored in the first folder that is set.
 
 The small demo network travels with the plugin and is found in the plugin's own folder.
 
@@ -20,12 +20,11 @@ user's back: it may be the only copy of someone's fine-tuned weights under an of
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from infer_segment_anything_2.errors import ParameterError
+from infer_segment_anything_2.errors import ParameterError, nearest
 
 __all__ = ["CHECKPOINTS", "CHECKPOINT_NAMES", "Checkpoint", "get_checkpoint"]
 
@@ -212,8 +211,8 @@ def get_checkpoint(name: str) -> Checkpoint:
     """
     row = CHECKPOINTS.get(name)
     if row is None:
-        near = difflib.get_close_matches(name, CHECKPOINT_NAMES, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        similar = nearest(name, CHECKPOINT_NAMES)
+        hint = f" Did you mean '{similar}'?" if similar else ""
         raise ParameterError(
             f"Model name '{name}' is unknown: expected one of {', '.join(CHECKPOINT_NAMES)}.{hint}",
             key="model_name",

@@ -34,6 +34,7 @@ from infer_segment_anything_2.errors import (
     DamagedCheckpointError,
     DownloadError,
 )
+from infer_segment_anything_2.sam2_engine.settings import OnProgress
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import Checkpoint
 from infer_segment_anything_2.sam2_engine.weights.verification import (
     sha256_of_file,
@@ -42,7 +43,6 @@ from infer_segment_anything_2.sam2_engine.weights.verification import (
 
 __all__ = [
     "DownloadLimits",
-    "DownloadProgress",
     "checkpoint_url",
     "fetch_checkpoint",
     "manual_instructions",
@@ -91,7 +91,7 @@ def fetch_checkpoint(
     row: Checkpoint,
     folder: Path,
     *,
-    progress: DownloadProgress | None = None,
+    progress: OnProgress | None = None,
     limits: DownloadLimits | None = None,
 ) -> Path:
     """Download an official weights file into a folder, or wait until another process has.
@@ -152,7 +152,7 @@ class _Download:
         ) from cause
 
     @contextlib.contextmanager
-    def lock(self, progress: DownloadProgress | None) -> Iterator[None]:
+    def lock(self, progress: OnProgress | None) -> Iterator[None]:
         """Hold the file's lock; while another process has it, tell of that one's progress."""
         lock = FileLock(self.folder / f"{self.row.file_name}.lock")
         last_growth_s = time.monotonic()
@@ -324,10 +324,6 @@ def _terminal_bar(row: Checkpoint) -> Iterator[tqdm[NoReturn]]:
 
 
 META_BASE_URL = "https://dl.fbaipublicfiles.com/segment_anything_2"
-
-
-DownloadProgress = Callable[[int, int], None]
-"""Called with (bytes there, bytes in all); may raise ``CancelledError`` to stop."""
 
 
 def checkpoint_url(row: Checkpoint) -> str:

@@ -8,14 +8,11 @@ from pathlib import Path
 
 from infer_segment_anything_2 import PLUGIN_FOLDER
 from infer_segment_anything_2.errors import CheckpointError, ParameterError
+from infer_segment_anything_2.sam2_engine.settings import OnProgress
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import (
     CHECKPOINTS,
     Checkpoint,
     get_checkpoint,
-)
-from infer_segment_anything_2.sam2_engine.weights.download import (
-    DownloadProgress,
-    fetch_checkpoint,
 )
 from infer_segment_anything_2.sam2_engine.weights.verification import (
     sha256_of_file,
@@ -41,7 +38,7 @@ class WeightsFile:
 
 
 def find_weights(
-    name: str, model_path: str = "", *, progress: DownloadProgress | None = None
+    name: str, model_path: str = "", *, progress: OnProgress | None = None
 ) -> WeightsFile:
     """The weights to use: the user's own file where one is named, else the official one.
 
@@ -68,6 +65,10 @@ def find_weights(
                 f"The weights of the bundled model '{row.name}' are missing: expected "
                 f"{_bundled_path(row)}, found no such file. Install the plugin again."
             )
+        # Only here: importing requests changes the process's warning filters, and those who have
+        # the file need none of it.
+        from infer_segment_anything_2.sam2_engine.weights.download import fetch_checkpoint
+
         path = fetch_checkpoint(row, checkpoint_folders()[0], progress=progress)
     return WeightsFile(path, row.sha256, row)
 

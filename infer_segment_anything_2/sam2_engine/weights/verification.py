@@ -10,7 +10,6 @@ from infer_segment_anything_2.sam2_engine.weights.checkpoints import Checkpoint
 
 __all__ = ["sha256_of_file", "verify_checkpoint"]
 
-
 _HASH_BLOCK_BYTES = 1 << 20
 
 

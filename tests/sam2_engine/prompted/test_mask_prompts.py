@@ -12,11 +12,11 @@ from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.prompts import ObjectPrompt, PromptMask
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import (
     deepest_point,
-    mask_from_picture,
     mask_logits,
     with_support,
 )
 from infer_segment_anything_2.sam2_engine.settings import MaskSupport
+from infer_segment_anything_2.sam2_reading.prompt_masks import mask_from_picture
 
 Mask = npt.NDArray[np.bool_]
 

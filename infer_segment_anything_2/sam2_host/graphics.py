@@ -1,0 +1,52 @@
+"""The host's graphics as prompts and regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ikomia import core, dataprocess
+
+from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint, Polygon
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["drawn_prompts", "drawn_regions"]
+
+_FEWEST_CORNERS = 3
+
+
+def drawn_prompts(
+    graphics: dataprocess.CGraphicsInput,
+) -> tuple[list[DrawnPoint], list[DrawnBox]]:
+    """Reads the points and rectangles among graphics; the other items prompt no object.
+
+    The items' own coordinates count: the bounding rectangle of a point is shifted by its size.
+    """
+    points, boxes = [], []
+    for item in graphics.get_items():
+        category = item.get_category()
+        if item.get_type() == core.GraphicsItem.POINT:
+            points.append(DrawnPoint((item.point.x, item.point.y), category))
+        elif item.get_type() == core.GraphicsItem.RECTANGLE:
+            corners = (item.x, item.y, item.x + item.width, item.y + item.height)
+            boxes.append(DrawnBox(corners, category, _chosen_colour(item.property.pen_color)))
+    return points, boxes
+
+
+def drawn_regions(graphics: dataprocess.CGraphicsInput) -> list[Polygon]:
+    """Reads the polygons among graphics: where everything is searched for."""
+    return [
+        tuple((corner.x, corner.y) for corner in item.points)
+        for item in graphics.get_items()
+        if item.get_type() == core.GraphicsItem.POLYGON and len(item.points) >= _FEWEST_CORNERS
+    ]
+
+
+def _chosen_colour(pen_rgba: Sequence[int]) -> ColourRgb | None:
+    """The colour of a pen, None of the pen that an item has when nobody chose one."""
+    if list(pen_rgba) == list(core.GraphicsRectProperty().pen_color):
+        return None
+    red, green, blue = pen_rgba[:3]
+    return red, green, blue
