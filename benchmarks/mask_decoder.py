@@ -80,7 +80,8 @@ class Sides:
         """Logits of the multi-mask tokens and predicted IoU."""
         encoder = self.model.sam_prompt_encoder
         logits_bmhw, iou_bm, _, _ = self.model.sam_mask_decoder.predict_masks(
-            image_embeddings=self.features.image_embed_bchw,
+            image_embeddings=self.features.image_embed_bchw
+            + self.model.no_mem_embed.view(1, -1, 1, 1),
             image_pe=encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse_bnc,
             dense_prompt_embeddings=encoder.no_mask_embed.weight.view(1, -1, 1, 1),

@@ -97,7 +97,7 @@ def coco_dataset(
 
     Args:
         mask_set: The masks.
-        objects: What was prompted, for the categories; None in automatic mode.
+        objects: What was prompted, for the categories; None in everything mode.
         file_name: The picture's, as readers of the file shall find it.
         as_polygons: Write polygons instead of RLE. COCO's polygons cannot hold holes by themselves;
             they are kept here by bridges. RLE, the default, needs no such trick.
@@ -225,7 +225,7 @@ def geojson_features(
 
     Args:
         mask_set: The masks.
-        objects: What was prompted; None in automatic mode.
+        objects: What was prompted; None in everything mode.
         affine: From pixels to the coordinates of a map; None leaves pixels (y downwards).
         crs: Name of the map's reference system, such as "EPSG:32631". GeoJSON itself knows only
             longitude and latitude (RFC 7946); QGIS and GDAL read this older member.
@@ -291,7 +291,7 @@ def write_overlay(
         path: A picture file; its ending gives the format (.png, .jpg, ...).
         mask_set: The masks.
         image_rgb_hwc: The picture, 8-bit RGB.
-        objects: What was prompted, for the colours that it may bring; None in automatic mode.
+        objects: What was prompted, for the colours that it may bring; None in everything mode.
         opacity: 0 = only outlines, 1 = the picture is hidden under the masks.
 
     Raises:

@@ -87,7 +87,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
     """Segments everything, or what is prompted.
 
     Inputs: 0 the picture, 1 points, rectangles and polygons (the region of interest of the
-    automatic mode) as graphics, 2 a black and white picture of any
+    everything mode) as graphics, 2 a black and white picture of any
     size that shows about where an object is (optional; a type that no picture source fills).
     Outputs: 0 the picture, 1 to 3 instance masks by rank, 4 the label picture, 5 the records.
     """

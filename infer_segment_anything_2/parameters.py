@@ -8,14 +8,25 @@ README's table and the tests all read the rows, so a parameter is added in one p
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
-from typing import Any, cast
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
 from infer_segment_anything_2.errors import ParameterError, nearest, quoted
+from infer_segment_anything_2.sam2_engine.settings import (
+    CleaningSettings,
+    ComponentRule,
+    DuplicateRule,
+    GridSettings,
+    OverlapRule,
+    Precision,
+    PredictionSettings,
+    TileSettings,
+)
+from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINT_NAMES
 from infer_segment_anything_2.sam2_reading.parameter_rows import (
     Group,
     Kind,
@@ -34,20 +45,12 @@ __all__ = [
 ]
 
 DEMO_MODEL_NAME = "sam2_demo_nano"
-MODEL_NAMES = (
-    "sam2.1_hiera_tiny",
-    "sam2.1_hiera_small",
-    "sam2.1_hiera_base_plus",
-    "sam2.1_hiera_large",
-    "sam2_hiera_tiny",
-    "sam2_hiera_small",
-    "sam2_hiera_base_plus",
-    "sam2_hiera_large",
-    DEMO_MODEL_NAME,
-)
+MODEL_NAMES = CHECKPOINT_NAMES
+
+Preset = Literal["fast", "balanced", "thorough"]
 
 # What each preset sets, where the parameter still has its default.
-PRESETS: dict[str, dict[str, Value]] = {
+PRESETS: dict[Preset, dict[str, Value]] = {
     "fast": {"points_per_side": 16},
     "balanced": {},
     "thorough": {
@@ -64,9 +67,9 @@ PRESETS: dict[str, dict[str, Value]] = {
 _MOST_PIXELS = 2_000_000_000
 
 
-def _row(kind: Kind, default: Value, group: Group, label: str, words: str, **facts: Any) -> Any:
-    """A dataclass field that carries its :class:`ParameterRow`, less the key."""
-    facts.update(kind=kind, default=default, group=group, label=label, help=words)
+def _row(default: Value, *, group: Group, label: str, words: str, **facts: Any) -> Any:
+    """A dataclass field that carries its :class:`ParameterRow`, less what its annotation says."""
+    facts.update(default=default, group=group, label=label, help=words)
     return field(default=default, metadata={"row": facts})
 
 
@@ -75,349 +78,372 @@ class Parameters:
     """The typed values of all parameters; immutable."""
 
     model_name: str = _row(
-        "choice",
         "sam2.1_hiera_small",
-        "model",
-        "Model",
-        "Which SAM 2 network to use. Larger ones see more and take longer; sam2_demo_nano comes "
-        "with the plugin and is a toy for demos and tests without network.",
-        choices=MODEL_NAMES,
+        group="model",
+        label="Model",
+        words=(
+            "Which SAM 2 network to use. Larger ones see more and take longer; sam2_demo_nano "
+            "comes with the plugin and is a toy for demos and tests without network."
+        ),
+        choices=CHECKPOINT_NAMES,
     )
     model_path: str = _row(
-        "text",
         "",
-        "model",
-        "Own weights",
-        "A checkpoint file of your own (.pt or .safetensors), fine-tuned for example. Its size and "
-        "version are read from it, and model_name is then not used.",
+        group="model",
+        label="Own weights",
+        words=(
+            "A checkpoint file of your own (.pt or .safetensors), fine-tuned for example. Its "
+            "size and version are read from it, and model_name is then not used."
+        ),
         example="/data/my_finetuned_sam2.pt",
     )
     cuda: bool = _row(
-        "bool",
         True,
-        "model",
-        "Use the GPU",
-        "Run on the GPU when there is a usable one, otherwise on the CPU with a warning.",
+        group="model",
+        label="Use the GPU",
+        words="Run on the GPU when there is a usable one, otherwise on the CPU with a warning.",
     )
-    precision: str = _row(
-        "choice",
+    precision: Precision = _row(
         "auto",
-        "model",
-        "Precision",
-        "Number format of the network. auto is float32 on a CPU and the fastest safe half "
-        "precision on a GPU; half precision is faster and moves a few mask edges.",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        group="model",
+        label="Precision",
+        words=(
+            "Number format of the network. auto is float32 on a CPU and the fastest safe half "
+            "precision on a GPU; half precision is faster and moves a few mask edges."
+        ),
     )
     input_size_percent: int = _row(
-        "int",
         100,
-        "model",
-        "Picture size (%)",
-        "Shrinks the picture before the network sees it; prompts and masks stay in pixels of the "
-        "original. Lower sees less detail. It saves little: the network has a fixed input size.",
+        group="model",
+        label="Picture size (%)",
+        words=(
+            "Shrinks the picture before the network sees it; prompts and masks stay in pixels of"
+            " the original. Lower values lose detail and save little time, as the network's "
+            "input size is fixed."
+        ),
         minimum=1,
         maximum=100,
     )
     apply_postprocessing: bool = _row(
-        "bool",
-        True,
-        "cleanup",
-        "Prefer a stable mask",
-        "Where one mask per object is asked for and the network's single mask is unstable, take "
-        "the best of its three instead, as Meta's code does.",
+        GridSettings.prefer_stable,
+        group="cleanup",
+        label="Prefer a stable mask",
+        words=(
+            "Where one mask per object is asked for and the network's single mask is unstable, "
+            "take the best of its three instead, as Meta's code does."
+        ),
     )
     input_point: str = _row(
-        "text",
         "",
-        "prompts",
-        "Points",
-        "Points on the object in pixels, [x, y] or [[x, y], [x, y]]. All are one object; with "
-        "boxes, a point belongs to the smallest box around it.",
+        group="prompts",
+        label="Points",
+        words=(
+            "Points on the object in pixels, [x, y] or [[x, y], [x, y]]. All are one object; "
+            "with boxes, a point belongs to the smallest box around it."
+        ),
         example="[[500, 375], [610, 420]]",
     )
     input_point_label: str = _row(
-        "text",
         "",
-        "prompts",
-        "Point labels",
-        "One label per point: 1 on the object, 0 on the background. Empty means all 1.",
+        group="prompts",
+        label="Point labels",
+        words="One label per point: 1 on the object, 0 on the background. Empty means all 1.",
         example="[1, 0]",
     )
     input_box: str = _row(
-        "text",
         "",
-        "prompts",
-        "Boxes",
-        "Boxes around objects in pixels, [x1, y1, x2, y2] or a list of those. Each is an object.",
+        group="prompts",
+        label="Boxes",
+        words=(
+            "Boxes around objects in pixels, [x1, y1, x2, y2] or a list of those. Each is an "
+            "object."
+        ),
         example="[[425, 600, 700, 875]]",
     )
     input_objects: str = _row(
-        "text",
         "",
-        "prompts",
-        "Objects",
-        "A list of objects, each with any of box, points, labels (1 on the object, 0 on the "
-        "background), mask (COCO run lengths, or the path of a black and white picture, which is "
-        "made better) and category. They come on top of points and boxes given otherwise.",
+        group="prompts",
+        label="Objects",
+        words=(
+            "A list of objects, each with any of box, points, labels (1 on the object, 0 on the "
+            "background), mask (COCO run lengths, or the path of a black-and-white picture, "
+            "which the network refines) and category. They come on top of points and boxes given"
+            " otherwise."
+        ),
         example='[{"box": [425, 600, 700, 875]}]',
     )
     multimask_output: bool = _row(
-        "bool",
-        False,
-        "prompts",
-        "Three masks per object",
-        "Give the network's three proposals for each prompted object (often part, object, whole), "
-        "ranked by predicted quality in outputs 1, 2 and 3. Off gives the best one in output 1.",
+        PredictionSettings.multimask_output,
+        group="prompts",
+        label="Three masks per object",
+        words=(
+            "Give the network's three proposals for each prompted object (often part, object, "
+            "whole), ranked by predicted quality in outputs 1, 2 and 3. Off gives the best one "
+            "in output 1."
+        ),
     )
     refine: bool = _row(
-        "bool",
         False,
-        "prompts",
-        "Go on from the last mask",
-        "A further point on an object of the same picture starts from the object's last mask "
-        "instead of from nothing, and gives one mask per object. Good for clicking step by step.",
+        group="prompts",
+        label="Refine the last mask",
+        words=(
+            "A further point on an object of the same picture refines the object's last mask "
+            "instead of starting over, and gives one mask per object. Good for clicking step by "
+            "step."
+        ),
     )
-    preset: str = _row(
-        "choice",
+    preset: Preset = _row(
         "balanced",
-        "everything",
-        "Preset",
-        "Sets the other parameters of this mode that still have their defaults: fast takes 16 "
-        "points per side (a quarter of the points); balanced keeps the defaults; thorough takes "
-        "64, one crop layer with half as many points, predicted IoU 0.7, stability 0.92 at an "
-        "offset of 0.7 (8 times as many points, finds more and smaller objects).",
-        choices=("fast", "balanced", "thorough"),
+        group="everything",
+        label="Preset",
+        words=(
+            "Sets the other parameters of this mode that still have their defaults: fast takes "
+            "16 points per side (a quarter of the points); balanced keeps the defaults; thorough"
+            " takes 64, one crop layer with half as many points, predicted IoU 0.7, stability "
+            "0.92 at an offset of 0.7 (8 times as many points, finds more and smaller objects)."
+        ),
     )
     points_per_side: int = _row(
-        "int",
-        32,
-        "everything",
-        "Points per side",
-        "The grid has this many points in each direction, each proposing masks. Higher finds "
-        "smaller objects; time grows with its square.",
+        GridSettings.points_per_side,
+        group="everything",
+        label="Points per side",
+        words=(
+            "The grid has this many points in each direction, each proposing masks. Higher finds"
+            " smaller objects; time grows with its square."
+        ),
         minimum=1,
         maximum=512,
     )
     point_grids: str = _row(
-        "text",
         "",
-        "everything",
-        "Own points",
-        "The points to ask at instead of a regular grid: [[x, y], ...] as parts of the picture's "
-        "width and height (0 to 1), or a list of such lists, one for the picture and one per crop "
-        "layer.",
+        group="everything",
+        label="Own points",
+        words=(
+            "The points to ask at instead of a regular grid: [[x, y], ...] as parts of the "
+            "picture's width and height (0 to 1), or a list of such lists, one for the picture "
+            "and one per crop layer."
+        ),
         example="[[0.5, 0.5], [0.25, 0.75]]",
     )
     region_of_interest: str = _row(
-        "text",
         "",
-        "everything",
-        "Region of interest",
-        "Ask only at points within a polygon [[x, y], [x, y], [x, y], ...] or a box "
-        "[x1, y1, x2, y2], in pixels, or a list of such; faster in proportion. A drawn polygon "
-        "does the same (a drawn rectangle prompts an object). Masks may reach beyond it.",
+        group="everything",
+        label="Region of interest",
+        words=(
+            "Ask only at points within a polygon [[x, y], [x, y], [x, y], ...] or a box [x1, y1,"
+            " x2, y2], in pixels, or a list of such; faster in proportion. A drawn polygon does "
+            "the same (a drawn rectangle prompts an object). Masks may reach beyond it."
+        ),
         example="[120, 80, 900, 640]",
     )
     points_per_batch: int = _row(
-        "int",
-        64,
-        "everything",
-        "Points per batch",
-        "At most this many points are worked on at once. Lower needs less memory.",
+        GridSettings.points_per_batch,
+        group="everything",
+        label="Points per batch",
+        words="At most this many points are worked on at once. Lower needs less memory.",
         minimum=1,
         maximum=65536,
     )
     automatic_multimask_output: bool = _row(
-        "bool",
-        True,
-        "everything",
-        "Three masks per point",
-        "Each grid point proposes three masks (part, object, whole) instead of one. Off finds "
-        "less, and is little faster.",
+        GridSettings.multimask_output,
+        group="everything",
+        label="Three masks per point",
+        words=(
+            "Each grid point proposes three masks (part, object, whole) instead of one. Off "
+            "finds fewer masks and is only slightly faster."
+        ),
     )
     use_m2m: bool = _row(
-        "bool",
-        False,
-        "everything",
-        "Refine masks (m2m)",
-        "Pass each proposed mask through the decoder a second time. Cleaner edges, three to five "
-        "times the time.",
+        GridSettings.use_m2m,
+        group="everything",
+        label="Refine masks (m2m)",
+        words=(
+            "Pass each proposed mask through the decoder a second time. Cleaner edges, three to "
+            "five times the time."
+        ),
     )
     mask_threshold: float = _row(
-        "float",
-        0.0,
-        "everything",
-        "Mask threshold",
-        "Pixels whose logit is above this belong to the mask, in both modes. Higher makes "
-        "masks smaller.",
+        GridSettings.mask_threshold,
+        group="everything",
+        label="Mask threshold",
+        words=(
+            "Pixels whose logit is above this belong to the mask, in both modes. Higher makes "
+            "masks smaller."
+        ),
         minimum=-32.0,
         maximum=32.0,
     )
     iou_thresh: float = _row(
-        "float",
-        0.8,
-        "everything",
-        "Predicted IoU threshold",
-        "Masks whose quality the network itself rates at or below this are dropped. Higher keeps "
-        "fewer masks.",
+        GridSettings.pred_iou_thresh,
+        group="everything",
+        label="Predicted IoU threshold",
+        words=(
+            "Masks whose quality the network itself rates at or below this are dropped. Higher "
+            "keeps fewer masks."
+        ),
         minimum=0.0,
         maximum=1.0,
     )
     iou_thres: float = _row(
-        "float",
-        0.8,
-        "everything",
-        "Predicted IoU threshold (old name)",
-        "The older name of iou_thresh; both always hold the same value.",
+        GridSettings.pred_iou_thresh,
+        group="everything",
+        label="Predicted IoU threshold (old name)",
+        words="The older name of iou_thresh; both always hold the same value.",
         minimum=0.0,
         maximum=1.0,
         alias_of="iou_thresh",
     )
     stability_score_thresh: float = _row(
-        "float",
-        0.95,
-        "everything",
-        "Stability threshold",
-        "Masks that change too much when the mask threshold moves by the stability offset are "
-        "dropped. Higher keeps fewer, crisper masks.",
+        GridSettings.stability_score_thresh,
+        group="everything",
+        label="Stability threshold",
+        words=(
+            "Masks that change too much when the mask threshold moves by the stability offset "
+            "are dropped. Higher keeps fewer, crisper masks."
+        ),
         minimum=0.0,
         maximum=1.0,
     )
     stability_score_offset: float = _row(
-        "float",
-        1.0,
-        "everything",
-        "Stability offset",
-        "How far the mask threshold is moved to measure stability. Higher keeps fewer masks.",
+        GridSettings.stability_score_offset,
+        group="everything",
+        label="Stability offset",
+        words="How far the mask threshold is moved to measure stability. Higher keeps fewer masks.",
         minimum=0.0,
         maximum=32.0,
     )
     box_nms_thresh: float = _row(
-        "float",
-        0.7,
-        "everything",
-        "Duplicate threshold",
-        "Of masks whose boxes overlap by more than this, only the best rated stays. Lower keeps "
-        "fewer masks.",
+        GridSettings.box_nms_thresh,
+        group="everything",
+        label="Duplicate threshold",
+        words=(
+            "Of masks whose boxes overlap by more than this, only the best rated one stays. "
+            "Lower keeps fewer masks."
+        ),
         minimum=0.0,
         maximum=1.0,
     )
     crop_n_layers: int = _row(
-        "int",
-        0,
-        "everything",
-        "Crop layers",
-        "Also search enlarged crops of the picture: 4 crops for 1, 20 for 2, 84 for 3. Finds "
-        "small objects; time grows with the number of crops.",
+        GridSettings.crop_n_layers,
+        group="everything",
+        label="Crop layers",
+        words=(
+            "Also search enlarged crops of the picture: 4 crops for 1, 20 for 2, 84 for 3. Finds"
+            " small objects; time grows with the number of crops."
+        ),
         minimum=0,
         maximum=4,
     )
     crop_nms_thresh: float = _row(
-        "float",
-        0.7,
-        "everything",
-        "Duplicate threshold between crops",
-        "As the duplicate threshold, between masks of different crops. Lower keeps fewer masks.",
+        GridSettings.crop_nms_thresh,
+        group="everything",
+        label="Duplicate threshold between crops",
+        words=(
+            "As the duplicate threshold, between masks of different crops. Lower keeps fewer masks."
+        ),
         minimum=0.0,
         maximum=1.0,
     )
     crop_overlap_ratio: float = _row(
-        "float",
-        512 / 1500,
-        "everything",
-        "Crop overlap",
-        "How far neighbouring crops overlap, as a fraction of the picture's shorter side. Higher "
-        "loses fewer objects at seams.",
+        GridSettings.crop_overlap_ratio,
+        group="everything",
+        label="Crop overlap",
+        words=(
+            "How far neighbouring crops overlap, as a fraction of the picture's shorter side. "
+            "Higher loses fewer objects at seams."
+        ),
         minimum=0.0,
         maximum=0.99,
     )
     crop_n_points_downscale_factor: int = _row(
-        "int",
-        1,
-        "everything",
-        "Fewer points in crops",
-        "Points per side are divided by this for each crop layer. Higher is faster.",
+        GridSettings.crop_n_points_downscale_factor,
+        group="everything",
+        label="Fewer points in crops",
+        words="Points per side are divided by this for each crop layer. Higher is faster.",
         minimum=1,
         maximum=16,
     )
     tile_size: int = _row(
-        "int",
         0,
-        "everything",
-        "Tile size",
-        "Also search a big picture in overlapping square tiles of this many pixels (at least 64; "
-        "1024 suits the official models), each with the whole grid of points; objects cut by a "
-        "seam are put together. Finds small objects that crop layers lose; takes memory for one "
-        "tile only, and replaces crop layers. 0 is off.",
+        group="everything",
+        label="Tile size",
+        words=(
+            "Also search a big picture in overlapping square tiles of this many pixels (at least"
+            " 64; 1024 suits the official models), each with the whole grid of points; objects "
+            "cut by a seam are put together. Finds small objects that crop layers lose; takes "
+            "memory for one tile only, and replaces crop layers. 0 is off."
+        ),
         minimum=0,
         maximum=65536,
     )
     tile_overlap: float = _row(
-        "float",
-        0.25,
-        "everything",
-        "Tile overlap",
-        "What neighbouring tiles share, as a part of their size. Objects smaller than that are "
-        "whole in one of the tiles. Higher takes more tiles.",
+        TileSettings.overlap,
+        group="everything",
+        label="Tile overlap",
+        words=(
+            "What neighbouring tiles share, as a part of their size. Objects smaller than that "
+            "are whole in one of the tiles. Higher takes more tiles."
+        ),
         minimum=0.05,
         maximum=0.75,
     )
-    duplicates: str = _row(
-        "choice",
-        "box",
-        "everything",
-        "What is a duplicate",
-        "box compares the boxes of two masks, as Meta does: fast, but one of two different masks "
-        "with the same box goes. mask compares their pixels. containment also drops a mask that "
-        "lies inside another: no parts of objects. The duplicate thresholds hold for all three.",
-        choices=("box", "mask", "containment"),
+    duplicates: DuplicateRule = _row(
+        GridSettings.duplicates,
+        group="everything",
+        label="What is a duplicate",
+        words=(
+            "box compares the boxes of two masks, as Meta does: fast, but of two different masks"
+            " with the same box one is removed. mask compares their pixels. containment also "
+            "drops a mask that lies inside another: no parts of objects. The duplicate "
+            "thresholds hold for all three."
+        ),
     )
     min_mask_region_area: int = _row(
-        "int",
-        0,
-        "cleanup",
-        "Smallest hole or island",
-        "Holes in a mask of fewer pixels than this are filled, and islands of fewer removed, in "
-        "pixels of the original picture and in both modes. 0 leaves them.",
+        CleaningSettings.min_mask_region_area,
+        group="cleanup",
+        label="Smallest hole or island",
+        words=(
+            "Holes in a mask of fewer pixels than this are filled, and islands of fewer removed,"
+            " in pixels of the original picture and in both modes. 0 leaves them."
+        ),
         minimum=0,
         maximum=_MOST_PIXELS,
     )
-    keep_components: str = _row(
-        "choice",
-        "all",
-        "cleanup",
-        "Keep of each mask",
-        "Which of a mask's separate regions to keep: all, the largest, or the clicked ones (those "
-        "with a point on the object, or nearest to it; the largest where there is no point).",
-        choices=("all", "largest", "clicked"),
+    keep_components: ComponentRule = _row(
+        CleaningSettings.keep_components,
+        group="cleanup",
+        label="Regions to keep",
+        words=(
+            "Which of a mask's separate regions to keep: all, the largest, or the clicked ones "
+            "(those with a point on the object, or nearest to it; the largest where there is no "
+            "point)."
+        ),
     )
     min_mask_area: int = _row(
-        "int",
-        0,
-        "cleanup",
-        "Smallest mask",
-        "Masks of fewer pixels than this are dropped, in both modes. 0 is no limit.",
+        CleaningSettings.min_mask_area,
+        group="cleanup",
+        label="Smallest mask",
+        words="Masks of fewer pixels than this are dropped, in both modes. 0 is no limit.",
         minimum=0,
         maximum=_MOST_PIXELS,
     )
     max_mask_area: int = _row(
-        "int",
-        0,
-        "cleanup",
-        "Largest mask",
-        "Masks of more pixels than this are dropped, in both modes. 0 is no limit.",
+        CleaningSettings.max_mask_area,
+        group="cleanup",
+        label="Largest mask",
+        words="Masks of more pixels than this are dropped, in both modes. 0 is no limit.",
         minimum=0,
         maximum=_MOST_PIXELS,
     )
-    overlap: str = _row(
-        "choice",
-        "keep",
-        "cleanup",
-        "Where masks overlap",
-        "Who has a pixel that several masks cover: keep leaves it to all of them, smallest_on_top "
-        "gives it to the smallest mask, highest_score to the best rated. Masks that are left "
-        "without a pixel are dropped.",
-        choices=("keep", "smallest_on_top", "highest_score"),
+    overlap: OverlapRule = _row(
+        CleaningSettings.overlap,
+        group="cleanup",
+        label="Where masks overlap",
+        words=(
+            "Which mask has a pixel that several masks cover: keep leaves it to all of them, "
+            "smallest_on_top gives it to the smallest mask, highest_score to the best rated. "
+            "Masks that are left without a pixel are dropped."
+        ),
     )
 
     @classmethod
@@ -435,31 +461,48 @@ class Parameters:
                 were set to different values.
         """
         base = base or cls()
-        parsed = {row.key: row.parse(values[row.key]) for row in ROWS if row.key in values}
+        parsed: dict[str, Any] = {
+            row.key: row.parse(values[row.key]) for row in ROWS if row.key in values
+        }
         for row in ROWS:
             if row.alias_of:
                 parsed.update(_agreed(row, parsed, base))
-        return replace(base, **cast("dict[str, Any]", parsed))
+        return replace(base, **parsed)
 
     def with_preset(self) -> Parameters:
         """Returns the values that count: where the preset differs from a default, the preset's."""
         preset = PRESETS[self.preset]
         defaults = type(self)()
-        unset = {
+        unset: dict[str, Any] = {
             key: value
             for key, value in preset.items()
-            if base_value(self, key) == base_value(defaults, key)
+            if self.value_of(key) == defaults.value_of(key)
         }
-        return replace(self, **cast("dict[str, Any]", unset))
+        return replace(self, **unset)
+
+    def value_of(self, key: str) -> Value:
+        """The value under a key."""
+        value: Value = getattr(self, key)
+        return value
 
     def to_strings(self) -> dict[str, str]:
         """Writes all values as the host's map; :meth:`from_strings` gives exactly them back."""
         return {row.key: row.format(getattr(self, row.key)) for row in ROWS}
 
 
-ROWS: tuple[ParameterRow, ...] = tuple(
-    ParameterRow(key=declared.name, **declared.metadata["row"]) for declared in fields(Parameters)
-)
+def _rows() -> Iterator[ParameterRow]:
+    """The rows of the table; kind and choices are those of the annotations."""
+    hints = get_type_hints(Parameters)
+    for declared in fields(Parameters):
+        facts = dict(declared.metadata["row"])
+        facts.setdefault("choices", get_args(hints[declared.name]))
+        kind = "choice" if facts["choices"] else _KINDS[hints[declared.name]]
+        yield ParameterRow(key=declared.name, kind=kind, **facts)
+
+
+_KINDS: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
+
+ROWS: tuple[ParameterRow, ...] = tuple(_rows())
 
 
 def _agreed(alias: ParameterRow, parsed: dict[str, Value], base: Parameters) -> dict[str, Value]:
@@ -468,7 +511,7 @@ def _agreed(alias: ParameterRow, parsed: dict[str, Value], base: Parameters) -> 
     changed = {
         key: parsed[key]
         for key in keys
-        if parsed.get(key, base_value(base, key)) != base_value(base, key)
+        if parsed.get(key, base.value_of(key)) != base.value_of(key)
     }
     if len(set(changed.values())) > 1:
         texts = " and ".join(f"{key}={value!r}" for key, value in changed.items())
@@ -477,13 +520,8 @@ def _agreed(alias: ParameterRow, parsed: dict[str, Value], base: Parameters) -> 
             f"different ones, {texts}; set only {keys[0]}.",
             key=keys[0],
         )
-    value = next(iter(changed.values()), base_value(base, keys[0]))
+    value = next(iter(changed.values()), base.value_of(keys[0]))
     return dict.fromkeys(keys, value)
-
-
-def base_value(parameters: Parameters, key: str) -> Value:
-    """The value under a key."""
-    return cast("Value", getattr(parameters, key))
 
 
 def check_names(keys: Iterable[str]) -> None:

@@ -69,7 +69,7 @@ class PromptMask:
     mask_hw: npt.NDArray[np.bool_]
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether both are the same pixels."""
+        """Whether both are the same pixels."""
         if not isinstance(other, PromptMask):
             return NotImplemented
         return np.array_equal(self.mask_hw, other.mask_hw)

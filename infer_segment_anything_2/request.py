@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
@@ -18,10 +17,7 @@ from infer_segment_anything_2.prompts import (
 )
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
-    ComponentRule,
-    DuplicateRule,
     GridSettings,
-    OverlapRule,
     TileSettings,
 )
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
@@ -74,12 +70,12 @@ def cleaning_settings(
     """
     return CleaningSettings(
         min_mask_region_area=parameters.min_mask_region_area,
-        keep_components=cast("ComponentRule", parameters.keep_components),
+        keep_components=parameters.keep_components,
         min_mask_area=parameters.min_mask_area,
         max_mask_area=parameters.max_mask_area,
-        duplicates=cast("DuplicateRule", parameters.duplicates),
+        duplicates=parameters.duplicates,
         duplicate_thresh=duplicate_thresh,
-        overlap=cast("OverlapRule", parameters.overlap),
+        overlap=parameters.overlap,
     )
 
 
@@ -143,7 +139,7 @@ def grid_settings(parameters: Parameters, regions: tuple[Polygon, ...] | None) -
         use_m2m=parameters.use_m2m,
         multimask_output=parameters.automatic_multimask_output,
         prefer_stable=parameters.apply_postprocessing,
-        duplicates=cast("DuplicateRule", parameters.duplicates),
+        duplicates=parameters.duplicates,
     )
 
 

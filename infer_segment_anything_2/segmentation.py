@@ -26,10 +26,9 @@ from infer_segment_anything_2.request import (
     with_mask,
 )
 from infer_segment_anything_2.sam2_engine.engine import Engine
-from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
+from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
 from infer_segment_anything_2.sam2_engine.hardware.devices import choose_device, choose_precision
 from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
-from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
 from infer_segment_anything_2.sam2_engine.prompted.refinement import Answered, starts_for
@@ -127,10 +126,10 @@ class Segmenter:
             ranked = self._predict(engine, image_rgb_hwc, objects, parameters, on_progress)
         elif not only_prompted:
             regions = regions_of_interest(parameters, drawn_regions, image_hw)
-            masks, filter_counts = _generate(
+            result = _generate(
                 engine, image_rgb_hwc, parameters, regions, _stage(on_progress, "points")
             )
-            ranked = (masks,)
+            ranked, filter_counts = (result.masks,), result.filter_counts
         nothing = MaskSet.empty(image_hw)
         first, second, third = (*ranked, *[nothing] * (_RANKS - len(ranked)))
         return Segmentation(
@@ -166,6 +165,7 @@ class Segmenter:
                 mask_threshold=parameters.mask_threshold,
                 stability_score_offset=parameters.stability_score_offset,
             ),
+            cleaning=cleaning_settings(parameters),
             start_logits=starts,
             on_progress=_stage(on_progress, "objects"),
         )
@@ -174,9 +174,7 @@ class Segmenter:
             self._answered = Answered(
                 picture, tuple(objects), tuple(starts), prediction.low_res_logits_nhw
             )
-        clicks = [prompt.clicks_xy_px for prompt in objects]
-        cleaning = cleaning_settings(parameters)
-        return tuple(clean(masks, cleaning, clicks).masks for masks in prediction.ranked)
+        return prediction.ranked
 
 
 def _generate(
@@ -185,23 +183,15 @@ def _generate(
     parameters: Parameters,
     regions: tuple[Polygon, ...] | None,
     on_progress: Callable[[int, int], None] | None,
-) -> tuple[MaskSet, FilterCounts]:
-    """Masks of everything, cleaned, and what each step left."""
-    result = engine.generate(
+) -> GenerationResult:
+    duplicate_thresh = max(parameters.box_nms_thresh, parameters.crop_nms_thresh)
+    return engine.generate(
         image_rgb_hwc,
         grid_settings(parameters, regions),
         input_size_percent=parameters.input_size_percent,
         tiles=tile_settings(parameters),
+        cleaning=cleaning_settings(parameters, duplicate_thresh),
         on_progress=on_progress,
-    )
-    cleaned = clean(
-        result.masks,
-        cleaning_settings(parameters, max(parameters.box_nms_thresh, parameters.crop_nms_thresh)),
-    )
-    return cleaned.masks, (
-        result.filter_counts.reach("after_area", cleaned.after_area)
-        .reach("after_cleaning", cleaned.after_duplicates)
-        .reach("shown", cleaned.after_overlap)
     )
 
 

@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 # Before anything is imported that reads them: Ikomia takes its folders from HOME when it starts,
-# torch its cache, Qt its platform.
+# torch its cache, Qt its platform, OpenMP how it waits.
 _HOME = tempfile.TemporaryDirectory(prefix="sam2_tests_")
 os.environ.update(
     HOME=_HOME.name,
@@ -20,6 +20,8 @@ os.environ.update(
     TORCH_HOME=str(Path(_HOME.name) / "torch"),
     IKOMIA_AUTO_COMPLETION="0",
     QT_QPA_PLATFORM="offscreen",
+    # Waiting threads sleep: spinning ones take the cores that others wait for on a busy machine.
+    OMP_WAIT_POLICY="passive",
 )
 os.environ.pop("SAM2_CHECKPOINT_DIR", None)
 os.environ.pop("SAM2_CHECKPOINT_URL", None)

@@ -88,7 +88,6 @@ class Generators:
     ) -> GenerationResult:
         return generate(
             self.embed,
-            self.network.sam_prompt_encoder,
             self.decoder,
             image_rgb_hwc,
             settings,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from infer_segment_anything_2.errors import PromptError
-from infer_segment_anything_2.parameters import PRESETS, ROWS, Parameters
+from infer_segment_anything_2.parameters import PRESETS, ROWS, Parameters, Preset
 from infer_segment_anything_2.prompts import ObjectPrompt, PromptMask
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
@@ -367,7 +367,7 @@ class TestPreset:
         assert Parameters().with_preset() == Parameters()
 
     @pytest.mark.parametrize("preset", PRESETS)
-    def test_sets_known_parameters_to_values_in_range(self, preset: str) -> None:
+    def test_sets_known_parameters_to_values_in_range(self, preset: Preset) -> None:
         rows = {row.key: row for row in ROWS}
         for key, value in PRESETS[preset].items():
             assert rows[key].parse(rows[key].format(value)) == value

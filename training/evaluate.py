@@ -228,7 +228,7 @@ def automatic_masks(network: SAM2Base, image_hwc: NDArray[np.uint8], grid: Grid)
 
     with torch.inference_mode():
         settings = GridSettings(**asdict(grid))
-        result = generate(embedded, network.sam_prompt_encoder, decoder, image_hwc, settings)
+        result = generate(embedded, decoder, image_hwc, settings)
     return list(result.masks.to_dense())
 
 

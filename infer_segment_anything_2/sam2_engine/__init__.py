@@ -26,12 +26,18 @@ if TYPE_CHECKING:
     from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
     from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
     from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction
-    from infer_segment_anything_2.sam2_engine.settings import GridSettings, PredictionSettings
+    from infer_segment_anything_2.sam2_engine.settings import (
+        CleaningSettings,
+        GridSettings,
+        PredictionSettings,
+        TileSettings,
+    )
     from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS, Checkpoint
 
 __all__ = [
     "CHECKPOINTS",
     "Checkpoint",
+    "CleaningSettings",
     "Engine",
     "FilterCounts",
     "GenerationResult",
@@ -41,6 +47,7 @@ __all__ = [
     "Prediction",
     "PredictionSettings",
     "Rle",
+    "TileSettings",
     "choose_device",
     "choose_precision",
     "load_model",
@@ -50,6 +57,7 @@ __all__ = [
 _MODULE_OF = {
     "CHECKPOINTS": "weights.checkpoints",
     "Checkpoint": "weights.checkpoints",
+    "CleaningSettings": "settings",
     "Engine": "engine",
     "FilterCounts": "everything.filter_counts",
     "GenerationResult": "everything.generation",
@@ -59,6 +67,7 @@ _MODULE_OF = {
     "Prediction": "prompted.prediction",
     "PredictionSettings": "settings",
     "Rle": "masks.mask_set",
+    "TileSettings": "settings",
     "choose_device": "hardware.devices",
     "choose_precision": "hardware.devices",
     "load_model": "network.loading",

@@ -16,6 +16,7 @@ from infer_segment_anything_2.sam2_engine.everything.generation import (
     generate,
     search_crops,
 )
+from infer_segment_anything_2.sam2_engine.everything.generation import cleaned as cleaned_result
 from infer_segment_anything_2.sam2_engine.everything.tiles import generate_tiled
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
@@ -23,7 +24,9 @@ from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
 from infer_segment_anything_2.sam2_engine.image.embedding_cache import EmbeddingCache, image_digest
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction, predict
+from infer_segment_anything_2.sam2_engine.prompted.prediction import cleaned as cleaned_prediction
 from infer_segment_anything_2.sam2_engine.settings import (
+    CleaningSettings,
     GridSettings,
     OnProgress,
     PredictionSettings,
@@ -102,6 +105,7 @@ class Engine:
         objects: Sequence[ObjectPrompt],
         settings: PredictionSettings | None = None,
         *,
+        cleaning: CleaningSettings | None = None,
         start_logits: Sequence[Tensor | None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Prediction:
@@ -111,11 +115,11 @@ class Engine:
             image: From :meth:`embed` of this engine.
             objects: At least one, in pixels of the picture.
             settings: How masks are chosen; the defaults if None.
+            cleaning: What is done to the finished masks; nothing if None.
             start_logits: Per object an earlier answer to start from, or None.
             on_progress: Called with the numbers of objects done and in all.
         """
-        return predict(
-            self.model.network.sam_prompt_encoder,
+        prediction = predict(
             self._decoder,
             image,
             objects,
@@ -123,6 +127,7 @@ class Engine:
             start_logits=start_logits,
             on_progress=on_progress,
         )
+        return prediction if cleaning is None else cleaned_prediction(prediction, objects, cleaning)
 
     @full_teams()
     def generate(
@@ -132,6 +137,7 @@ class Engine:
         *,
         input_size_percent: int = _WHOLE,
         tiles: TileSettings | None = None,
+        cleaning: CleaningSettings | None = None,
         on_progress: OnProgress | None = None,
     ) -> GenerationResult:
         """Finds masks of everything; see :func:`.everything.generation.generate`.
@@ -140,8 +146,9 @@ class Engine:
             image_rgb_hwc: H x W x 3 RGB; never changed.
             settings: The grid and the filters; Meta's defaults if None.
             input_size_percent: As in :meth:`embed`.
-            tiles: Search a big picture in tiles too, see :func:`.everything.tiles.generate_tiled`; crop layers
-                are not used then.
+            tiles: Search a big picture in tiles too; crop layers are not used then. See
+                :func:`.everything.tiles.generate_tiled`.
+            cleaning: What is done to the finished masks; nothing if None.
             on_progress: Called with the numbers of points done and in all.
         """
         settings = settings or GridSettings()
@@ -149,15 +156,16 @@ class Engine:
         network_and_picture = (
             # Features of many parts would push all others out, and stand beside the encoder's peak.
             partial(self.embed, input_size_percent=input_size_percent, remember=not in_parts),
-            self.model.network.sam_prompt_encoder,
             self._decoder,
             image_rgb_hwc,
         )
         if tiles is None:
-            return generate(*network_and_picture, settings, on_progress)
-        return generate_tiled(
-            lambda crops: search_crops(*network_and_picture, settings, crops, on_progress),
-            (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
-            settings,
-            tiles,
-        )
+            result = generate(*network_and_picture, settings, on_progress)
+        else:
+            result = generate_tiled(
+                lambda crops: search_crops(*network_and_picture, settings, crops, on_progress),
+                (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
+                settings,
+                tiles,
+            )
+        return result if cleaning is None else cleaned_result(result, cleaning)

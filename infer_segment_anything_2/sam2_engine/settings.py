@@ -19,6 +19,7 @@ __all__ = [
     "MaskSupport",
     "OnProgress",
     "OverlapRule",
+    "Precision",
     "PredictionSettings",
     "TileSettings",
 ]
@@ -26,6 +27,7 @@ __all__ = [
 OnProgress = Callable[[int, int], None]
 """Called with what is done and what there is in all; may raise ``CancelledError``."""
 
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 DuplicateRule = Literal["box", "mask", "containment"]
 OverlapRule = Literal["keep", "smallest_on_top", "highest_score"]
 ComponentRule = Literal["all", "largest", "clicked"]
@@ -112,9 +114,9 @@ class TileSettings:
     overlap: float = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # it may hold arrays
 class GridSettings:
-    """Meta's parameters of the automatic mode, with Meta's names and defaults.
+    """Meta's parameters of its automatic mask generator, with Meta's names and defaults.
 
     Attributes:
         points_per_side: Grid points along a side of the picture.

@@ -16,7 +16,7 @@ from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from infer_segment_anything_2.errors import SegmentAnythingError
-from infer_segment_anything_2.parameters import ROWS, Parameters, base_value
+from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.request import _PROMPT_PARSERS, prompt_errors
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
 from infer_segment_anything_2.sam2_form.fields import Field, make_field
@@ -123,9 +123,7 @@ class ParameterForm(QWidget):
     def update_parameters(self, parameters: Parameters) -> None:
         """Shows the values that changed elsewhere and keeps what the user is editing."""
         changed = [
-            key
-            for key in self._fields
-            if base_value(parameters, key) != base_value(self._base, key)
+            key for key in self._fields if parameters.value_of(key) != self._base.value_of(key)
         ]
         self._base = parameters
         self._show(parameters, changed)
@@ -207,13 +205,13 @@ class ParameterForm(QWidget):
         """What the fields hold, under both names where a parameter has two."""
         values = {key: field.value() for key, field in self._fields.items()}
         for row in ROWS:
-            if row.alias_of and values[row.alias_of] != base_value(self._base, row.alias_of):
+            if row.alias_of and values[row.alias_of] != self._base.value_of(row.alias_of):
                 values[row.key] = values[row.alias_of]
         return replace(self._base, **cast("dict[str, Any]", values))
 
     def _show(self, parameters: Parameters, keys: list[str]) -> None:
         for key in keys:
-            self._fields[key].set_value(base_value(parameters, key))
+            self._fields[key].set_value(parameters.value_of(key))
         self.clear_errors()
         self._check_prompts()
 

@@ -25,7 +25,7 @@ class Segmentation:
     Attributes:
         image_rgb_hwc: The picture as 8-bit RGB.
         ranked: Three sets, best first; those of ranks that were not asked for are empty.
-        objects: What was prompted, None in automatic mode.
+        objects: What was prompted, None in everything mode.
         filter_counts: What each filter left, None when prompted.
         notes: One sentence for each prompt that had to be put right.
         settings: What the result depends on: parameters, weights, device, precision.

@@ -30,12 +30,12 @@ def records(
     differences x2 - x1 and y2 - y1 of the outermost mask pixels, as Meta's: one less than COCO's
     width and height), ``predicted_iou``, ``point_coords`` ([[x, y]], empty for prompted masks),
     ``stability_score``, ``crop_box`` (x, y, width, height), ``object`` (index of the prompted
-    object, in automatic mode of the mask), ``prompt`` (points, labels and box of that object, and
+    object, in everything mode of the mask), ``prompt`` (points, labels and box of that object, and
     its mask if it has one), ``category``. What is unknown is None.
 
     Args:
         mask_set: The masks.
-        objects: What was prompted, indexed by ``mask_set.object_index``; None in automatic mode.
+        objects: What was prompted, indexed by ``mask_set.object_index``; None in everything mode.
     """
     prompts = None if objects is None else [_prompt(prompted) for prompted in objects]
     categories = categories_of(mask_set, objects)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from infer_segment_anything_2 import __version__, sam2_engine
 from infer_segment_anything_2.parameters import MODEL_NAMES, ROWS
+from infer_segment_anything_2.sam2_engine import Engine
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
 from tests.conftest import PLUGIN_NAME, REPOSITORY, SHELVES
 
@@ -61,6 +64,20 @@ class TestPublicNames:
             assert getattr(sam2_engine, name).__name__ == name if name != "CHECKPOINTS" else True
         with pytest.raises(AttributeError):
             sam2_engine.no_such_name  # noqa: B018
+
+    def test_engine_exports_what_its_verbs_take_and_give(self) -> None:
+        # So that whoever calls a verb needs no import but `sam2_engine`.
+        own, outside = f"{PLUGIN_NAME}.sam2_engine.", {"PreparedImage", "ObjectPrompt"}
+        verbs = (Engine.__init__, Engine.embed, Engine.predict, Engine.generate)
+        named = {
+            kind.__name__
+            for verb in verbs
+            for hint in get_type_hints(inspect.unwrap(verb)).values()
+            for kind in (hint, *get_args(hint))
+            if getattr(kind, "__module__", "").startswith(own)
+        }
+        assert {"GridSettings", "TileSettings", "CleaningSettings", "Prediction"} <= named
+        assert named - outside <= set(sam2_engine.__all__)
 
     def test_models_are_the_same_in_parameters_and_checkpoints(self) -> None:
         assert set(MODEL_NAMES) == set(CHECKPOINTS)

@@ -126,9 +126,7 @@ def test_same_masks_and_scores(
     network, image, predictor = subject.network, subject.image, subject.predictor
     objects = within(image, OBJECTS)
     settings = PredictionSettings(multimask, prefer_stable, threshold)
-    prediction = predict(
-        network.sam_prompt_encoder, subject.decoder, subject.prepared, objects, settings
-    )
+    prediction = predict(subject.decoder, subject.prepared, objects, settings)
     predictor.mask_threshold = threshold
     differing = total = 0
     for index, prompt in enumerate(objects):
@@ -152,7 +150,6 @@ def test_same_masks_and_scores(
 
 def test_boxes_and_stability_are_those_of_the_masks(subject: Subject) -> None:
     masks = predict(
-        subject.network.sam_prompt_encoder,
         subject.decoder,
         subject.prepared,
         within(subject.image, OBJECTS),

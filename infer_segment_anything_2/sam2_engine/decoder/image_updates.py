@@ -163,7 +163,7 @@ class WritingWeights:
     epsilon: float
 
     def prepare(self, centred_cn: Tensor) -> SharedNorm:
-        """Prepare the norm of a picture, given its centred E."""
+        """Prepares the norm of a picture, given its centred E."""
         mean_square_n = centred_cn.to(statistics_dtype(centred_cn.dtype)).square().mean(0)
         centred_cn = centred_cn / len(centred_cn)
         return SharedNorm(
@@ -232,7 +232,7 @@ def write_and_norm(
     weights: WritingWeights,
     shared: SharedNorm,
 ) -> ImageState:
-    """Let the tokens rewrite the picture, and apply the layer norm that follows.
+    """Lets the tokens rewrite the picture, and apply the layer norm that follows.
 
     Args:
         state: The picture before. Its coefficients are overwritten.

@@ -28,22 +28,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from infer_segment_anything_2.sam2_engine.decoder.folding import fold_weights
 from infer_segment_anything_2.sam2_engine.decoder.image_updates import (
     Block,
     ImageState,
     ReadingWeights,
     SharedNorm,
     SharedReading,
-    WritingWeights,
     gather_values,
     match_scores,
     statistics_dtype,
     write_and_norm,
 )
 from infer_segment_anything_2.sam2_engine.decoder.mask_upscaling import (
-    MaskUpscaling,
     SharedUpscaling,
 )
+from infer_segment_anything_2.sam2_engine.decoder.prompting import PromptEmbedder
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
@@ -111,7 +111,7 @@ class DecodedPrompts:
 
 
 class FastMaskDecoder:
-    """The mask decoder of one network, with its weights folded.
+    """The mask decoder of one network, with its weights folded, and its prompt encoder.
 
     Nothing is kept between calls, so several threads may use one decoder at once.
 
@@ -120,99 +120,53 @@ class FastMaskDecoder:
             ones). Later changes of its weights are not seen.
         dtype: Of the products with the picture. Tokens, norms, softmaxes and predicted IoU stay in
             the network's own precision.
+
+    Attributes:
+        device: Where it computes.
+        prompts: Turns points, corners and masks into what :meth:`decode` takes.
     """
 
     def __init__(self, model: SAM2Base, dtype: torch.dtype = torch.float32) -> None:
         self._decoder: Any = model.sam_mask_decoder
         self._transformer: Any = self._decoder.transformer
         self._dtype = dtype
-        self._device = self._decoder.iou_token.weight.device
-        with torch.no_grad():
-            encoder: Any = model.sam_prompt_encoder
-            self._no_mask_c = encoder.no_mask_embed.weight.detach()[0]
-            self._positions_bchw = encoder.get_dense_pe().to(self._no_mask_c.dtype)
-            mask_basis_rc = _mask_prompt_basis(encoder)
-            self._mask_basis_rc = self._rounded(mask_basis_rc)
-            self._output_tokens_tc = _output_tokens(self._decoder)
-            self._fold(mask_basis_rc)
-
-    def _fold(self, mask_basis_rc: Tensor) -> None:
-        """Make the weights of every level, in float64, and round them once."""
-        positions_nc = _double(self._positions_bchw)[0].flatten(1).T
-        offset_c = torch.zeros_like(positions_nc[0])
-        writings_hec: list[Tensor] = []
-        self._readings: list[ReadingWeights] = []
-        self._writings: list[WritingWeights] = []
-        for layer in self._transformer.layers:
-            tokens_look, image_looks = (
-                layer.cross_attn_token_to_image,
-                layer.cross_attn_image_to_token,
-            )
-            self._add_reading(tokens_look, tokens_look.k_proj, positions_nc, offset_c)
-            self._add_reading(image_looks, image_looks.q_proj, positions_nc, offset_c)
-            writings_hec = [
-                _centred(w) for w in (*writings_hec, _writing_matrix(image_looks, offset_c))
-            ]
-            mask_basis_rc = _centred(mask_basis_rc)
-            gain_c = _double(layer.norm4.weight)
-            self._writings.append(
-                WritingWeights(
-                    tuple(self._rounded(w) for w in writings_hec),
-                    self._rounded(mask_basis_rc),
-                    self._rounded(gain_c),
-                    float(layer.norm4.eps),
-                )
-            )
-            writings_hec = [w * gain_c for w in writings_hec]
-            mask_basis_rc = mask_basis_rc * gain_c
-            offset_c = _double(layer.norm4.bias)
-        final = self._transformer.final_attn_token_to_image
-        self._add_reading(final, final.k_proj, positions_nc, offset_c)
-        self._last_offset_c = self._rounded(offset_c)
-        self._upscaling = MaskUpscaling(self._decoder.output_upscaling, offset_c, self._dtype)
-
-    def _add_reading(
-        self, attention: Any, match: Any, positions_nc: Tensor, offset_c: Tensor
-    ) -> None:
-        match_dc, value_dc = _double(match.weight), _double(attention.v_proj.weight)
-        match_dn = match_dc @ (positions_nc + offset_c).T + _double(match.bias)[:, None]
-        value_d = value_dc @ offset_c + _double(attention.v_proj.bias)
-        parts = (match_dc, match_dn, value_dc, value_d)
-        heads = (attention.num_heads, -1)
-        self._readings.append(
-            ReadingWeights(*(self._rounded(part.unflatten(0, heads)) for part in parts))
-        )
-
-    def _rounded(self, folded: Tensor) -> Tensor:
-        return folded.to(self._device, self._dtype).contiguous()
+        self.device: torch.device = self._decoder.iou_token.weight.device
+        self.prompts = PromptEmbedder(model.sam_prompt_encoder)
+        self._no_memory_c11 = torch.zeros(1, 1, 1, device=self.device)
+        if model.directly_add_no_mem_embed:
+            self._no_memory_c11 = model.no_mem_embed.detach().reshape(-1, 1, 1)
+        self._weights = fold_weights(model, dtype)
 
     @torch.no_grad()
     def prepare(self, embedding: Embedding) -> PreparedImage:
-        """Make what all prompts of a picture share: about 2 GFLOP and 50 MB for official networks.
+        """Makes what all prompts of a single picture share: no frame stands before it.
+
+        About 2 GFLOP and 50 MB for official networks.
 
         Args:
-            embedding: The picture's features.
+            embedding: The picture's features, without ``no_mem_embed``: that is added here.
         """
-        image_cn = embedding.image_embed_bchw[0].flatten(1) + self._no_mask_c[:, None]
+        single_chw = embedding.image_embed_bchw[0] + self._no_memory_c11
+        image_cn = single_chw.flatten(1) + self._weights.no_mask_c[:, None]
         image_cn = image_cn.to(self._dtype)
         readings, norms = [], []
-        for level, writing in enumerate(self._writings):
-            for reading in self._readings[2 * level : 2 * level + 2]:
+        for level, writing in enumerate(self._weights.writings):
+            for reading in self._weights.readings[2 * level : 2 * level + 2]:
                 readings.append(reading.prepare(image_cn, level))
             centred_cn = image_cn - image_cn.mean(0)
             norms.append(writing.prepare(centred_cn))
             image_cn = centred_cn * writing.gain_c[:, None]
-        readings.append(self._readings[-1].prepare(image_cn, len(norms)))
+        readings.append(self._weights.readings[-1].prepare(image_cn, len(norms)))
         s0_1chw, s1_1chw = embedding.high_res_feats
         height, width = embedding.image_embed_bchw.shape[-2:]
-        upscaling = self._upscaling.prepare(image_cn, s0_1chw, s1_1chw, (height, width))
+        upscaling = self._weights.upscaling.prepare(image_cn, s0_1chw, s1_1chw, (height, width))
         return PreparedImage(embedding, tuple(readings), tuple(norms), upscaling)
 
     @torch.no_grad()
     def decode(
         self, image: PreparedImage, sparse_bnc: Tensor, dense_bchw: Tensor | None = None
     ) -> DecodedPrompts:
-        """Run the transformer and the heads, but no upscaling.
+        """Runs the transformer and the heads, but no upscaling.
 
         Keeps 2 MB per prompt (official networks, one point) until the answer is dropped.
 
@@ -223,8 +177,8 @@ class FastMaskDecoder:
                 where there are none. Other tensors are not valid: a space of 17 dimensions is
                 assumed, that of the encoder's last convolution and its "no mask" vector.
         """
-        sparse_bnc = sparse_bnc.to(self._output_tokens_tc.dtype)
-        outputs_btc = self._output_tokens_tc.expand(len(sparse_bnc), -1, -1)
+        sparse_bnc = sparse_bnc.to(self._weights.output_tokens_tc.dtype)
+        outputs_btc = self._weights.output_tokens_tc.expand(len(sparse_bnc), -1, -1)
         tokens_btc = torch.cat((outputs_btc, sparse_bnc), dim=1)
         low_rank = tokens_btc.shape[1] <= MOST_LOW_RANK_TOKENS
         transform = self._transform if low_rank else self._transform_in_full
@@ -246,7 +200,7 @@ class FastMaskDecoder:
         prompt_index_k: Tensor,
         token_index_k: Tensor,
     ) -> Tensor:
-        """Make the masks of chosen pairs of prompt and mask token.
+        """Makes the masks of chosen pairs of prompt and mask token.
 
         Args:
             image: The picture that was given to `decode`.
@@ -265,12 +219,12 @@ class FastMaskDecoder:
         for row, (prompt, token) in enumerate(chosen):
             tokens_of.setdefault(prompt, []).append(token)
             rows_of.setdefault(prompt, []).append(row)
-        at_once = self._upscaling.prompts_at_once(image.upscaling)
+        at_once = self._weights.upscaling.prompts_at_once(image.upscaling)
         for prompts in _groups(sorted(tokens_of), decoded.prompts_at_once, at_once):
             tokens = sorted({token for prompt in prompts for token in tokens_of[prompt]})
             hyper_pko = decoded.hyper_bmo[prompts][:, tokens].to(self._dtype)
             rewritten = decoded.images_of(prompts)
-            masks_pkhw = self._upscaling.mask_logits(image.upscaling, rewritten, hyper_pko)
+            masks_pkhw = self._weights.upscaling.mask_logits(image.upscaling, rewritten, hyper_pko)
             for prompt, masks_khw in zip(prompts, masks_pkhw, strict=True):
                 for row, token in zip(rows_of[prompt], tokens_of[prompt], strict=True):
                     logits_khw[row] = masks_khw[tokens.index(token)]
@@ -279,7 +233,7 @@ class FastMaskDecoder:
     def _prompts_at_once(self, image: PreparedImage, tokens_btc: Tensor) -> int:
         """How many prompts to decode together."""
         prompts, tokens, _ = tokens_btc.shape
-        if self._device.type != "cpu":
+        if self.device.type != "cpu":
             return max(prompts, 1)
         rows, positions = tokens * self._transformer.num_heads, len(image.upscaling.image_nk)
         bytes_per_prompt: int = rows * positions * self._dtype.itemsize
@@ -296,13 +250,13 @@ class FastMaskDecoder:
         queries_btc = tokens_btc
         for level, layer in enumerate(self._transformer.layers):
             queries_btc, state = self._block(image, level, layer, queries_btc, tokens_btc, state)
-        outputs = self._output_tokens_tc.shape[0]
+        outputs = self._weights.output_tokens_tc.shape[0]
         queries_btc = queries_btc[:, :outputs]
         attended_btc = self._tokens_look_at_image(
             self._transformer.final_attn_token_to_image,
             queries_btc + tokens_btc[:, :outputs],
             state,
-            self._readings[-1],
+            self._weights.readings[-1],
             image.readings[-1],
         )
         return self._transformer.norm_final_attn(queries_btc + attended_btc), state
@@ -327,7 +281,7 @@ class FastMaskDecoder:
             layer.cross_attn_token_to_image,
             queries_btc + tokens_btc,
             state,
-            self._readings[2 * level],
+            self._weights.readings[2 * level],
             image.readings[2 * level],
         )
         queries_btc = layer.norm2(queries_btc)
@@ -337,7 +291,7 @@ class FastMaskDecoder:
         keys_btd = attention.k_proj(queries_btc + tokens_btc)
         scores_bthn = match_scores(
             state,
-            self._readings[2 * level + 1],
+            self._weights.readings[2 * level + 1],
             image.readings[2 * level + 1],
             self._split_heads(keys_btd * _softmax_scale(attention), attention),
         )
@@ -345,7 +299,7 @@ class FastMaskDecoder:
             state,
             scores_bthn.softmax(1),
             self._split_heads(attention.v_proj(queries_btc), attention),
-            self._writings[level],
+            self._weights.writings[level],
             image.norms[level],
         )
         return queries_btc, state
@@ -371,8 +325,8 @@ class FastMaskDecoder:
 
     def _mask_block(self, dense_bchw: Tensor) -> Block:
         """The mask prompts' dense embeddings in the coordinates of their small space."""
-        change_bcn = dense_bchw.flatten(2) - self._no_mask_c[:, None]
-        basis_rc = self._mask_basis_rc
+        change_bcn = dense_bchw.flatten(2) - self._weights.no_mask_c[:, None]
+        basis_rc = self._weights.mask_basis_rc
         coefficients_brn = basis_rc.to(change_bcn.dtype) @ change_bcn
         return Block(coefficients_brn.to(self._dtype), basis_rc[None], None)
 
@@ -381,11 +335,12 @@ class FastMaskDecoder:
     ) -> tuple[Tensor, Tensor]:
         """Meta's own transformer: its tokens, and the rewritten pictures without c."""
         if dense_bchw is None:
-            dense_bchw = self._no_mask_c[:, None, None].expand(len(tokens_btc), -1, 1, 1)
-        image_bchw = image.embedding.image_embed_bchw.to(tokens_btc.dtype) + dense_bchw
-        positions_bchw = self._positions_bchw.expand_as(image_bchw)
+            dense_bchw = self._weights.no_mask_c[:, None, None].expand(len(tokens_btc), -1, 1, 1)
+        single_bchw = image.embedding.image_embed_bchw + self._no_memory_c11
+        image_bchw = single_bchw.to(tokens_btc.dtype) + dense_bchw
+        positions_bchw = self._weights.positions_bchw.expand_as(image_bchw)
         queries_btc, image_bnc = self._transformer(image_bchw, positions_bchw, tokens_btc)
-        return queries_btc, image_bnc.to(self._dtype) - self._last_offset_c
+        return queries_btc, image_bnc.to(self._dtype) - self._weights.last_offset_c
 
     def _heads(
         self, outputs_btc: Tensor, images: tuple[ImageState | Tensor, ...], at_once: int
@@ -409,49 +364,12 @@ class FastMaskDecoder:
 
 
 def _groups(prompts: list[int], chunk: int, size: int) -> Iterator[list[int]]:
-    """Split ascending prompts into groups of at most a size, each from one chunk of prompts."""
+    """Splits ascending prompts into groups of at most a size, each from one chunk of prompts."""
     for _, of_chunk in itertools.groupby(prompts, lambda prompt: prompt // chunk):
         members = list(of_chunk)
         for start in range(0, len(members), size):
             yield members[start : start + size]
 
 
-def _output_tokens(decoder: Any) -> Tensor:
-    """The tokens that carry the answers: object score (where there is one), IoU, masks."""
-    kinds = [decoder.iou_token, decoder.mask_tokens]
-    if decoder.pred_obj_scores:
-        kinds.insert(0, decoder.obj_score_token)
-    return torch.cat([kind.weight.detach() for kind in kinds])
-
-
-def _mask_prompt_basis(encoder: Any) -> Tensor:
-    """An orthonormal basis of all (dense embedding - no-mask embedding), r x C, float64 on CPU."""
-    last = encoder.mask_downscaling[-1]
-    directions_cr = _double(last.weight)[:, :, 0, 0]
-    offset_c = _double(last.bias) - _double(encoder.no_mask_embed.weight)[0]
-    basis_cr: Tensor = torch.linalg.qr(torch.cat((directions_cr, offset_c[:, None]), dim=1)).Q
-    return basis_cr.T
-
-
-def _writing_matrix(attention: Any, offset_c: Tensor) -> Tensor:
-    """From a token's value (and a one) to channels, h x e x c.
-
-    The one brings c and the bias: spread over the heads, as each head's weights sum to one.
-    """
-    heads = attention.num_heads
-    values_hdc = _double(attention.out_proj.weight).T.unflatten(0, (heads, -1))
-    constant_c = (offset_c + _double(attention.out_proj.bias)) / heads
-    return torch.cat((values_hdc, constant_c.expand(heads, 1, -1)), dim=1)
-
-
 def _softmax_scale(attention: Any) -> float:
     return float((attention.internal_dim // attention.num_heads) ** -0.5)
-
-
-def _centred(channels_last: Tensor) -> Tensor:
-    return channels_last - channels_last.mean(-1, keepdim=True)
-
-
-def _double(tensor: Tensor) -> Tensor:
-    """A weight for folding: float64 on the CPU (not every device has it)."""
-    return tensor.detach().cpu().double()

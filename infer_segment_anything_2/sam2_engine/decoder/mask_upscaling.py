@@ -78,7 +78,7 @@ class MaskUpscaling:
     def prepare(
         self, image_cn: Tensor, s0_1chw: Tensor, s1_1chw: Tensor, position_hw: tuple[int, int]
     ) -> SharedUpscaling:
-        """Prepare a picture: E of the last level and the features of stride 4 and 8."""
+        """Prepares a picture: E of the last level and the features of stride 4 and 8."""
         dtype = self._first_ck.dtype
         s1_nk = _to_cells(s1_1chw[0].to(dtype), position_hw)
         s0_nk = _to_cells(s0_1chw[0].to(dtype), position_hw)

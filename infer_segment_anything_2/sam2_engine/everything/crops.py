@@ -1,4 +1,4 @@
-"""Where the automatic mode looks: point grids and overlapping crops, as Meta lays them out.
+"""Where everything mode looks: point grids and overlapping crops, as Meta lays them out.
 
 Pure functions of numpy arrays, equal to those of `sam2.utils.amg` (sam2 1.1.0) wherever these
 give a result; where they fail (a crop without pixels, a grid without points) the docstring says
@@ -61,13 +61,13 @@ class Crop:
         return bottom - top, right - left
 
     def cut(self, image_hwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return the part of a picture, as a view."""
+        """Returns the part of a picture, as a view."""
         left, top, right, bottom = self.box_xyxy_px
         return image_hwc[top:bottom, left:right]
 
 
 def make_crops(image_hw: tuple[int, int], n_layers: int, overlap_ratio: float) -> list[Crop]:
-    """Lay out the whole picture and its crops (Meta's `generate_crop_boxes`).
+    """Lays out the whole picture and its crops (Meta's `generate_crop_boxes`).
 
     Args:
         image_hw: Height and width of the picture.
@@ -113,7 +113,7 @@ def make_point_grid(n_per_side: int) -> npt.NDArray[np.float64]:
 def make_point_grids(
     n_per_side: int, n_layers: int, downscale_factor: int
 ) -> tuple[npt.NDArray[np.float64], ...]:
-    """Make one grid per layer (Meta's `build_all_layer_point_grids`).
+    """Makes one grid per layer (Meta's `build_all_layer_point_grids`).
 
     Args:
         n_per_side: Points along a side of the whole picture's grid.
@@ -128,7 +128,7 @@ def make_point_grids(
 
 
 def points_in_crop(grid_xy_unit: npt.NDArray[np.float64], crop: Crop) -> npt.NDArray[np.float32]:
-    """Scale a grid to a crop's own pixels: float32, as the network's prompts are."""
+    """Scales a grid to a crop's own pixels: float32, as the network's prompts are."""
     height, width = crop.hw
     return np.asarray(grid_xy_unit * np.array([width, height]), np.float32)
 
@@ -162,7 +162,7 @@ def is_in_polygons(
 def is_near_inner_edge(
     boxes_xyxy_px: npt.NDArray[np.int64], crop: Crop, image_hw: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
-    """Tell which boxes end within 20 px of a crop's edge that is not the picture's own edge.
+    """Which boxes end within 20 px of a crop's edge that is not the picture's own edge.
 
     Such a mask was probably cut by the crop (Meta's `is_box_near_crop_edge`).
 

@@ -38,11 +38,11 @@ class FilterCounts(NamedTuple):
     shown: int = 0
 
     def plus(self, other: FilterCounts) -> FilterCounts:
-        """Add up, count by count."""
+        """Adds up, count by count."""
         return FilterCounts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
     def reach(self, step: str, n_masks: int) -> FilterCounts:
-        """Set what a step left; nothing is lost by the later ones so far."""
+        """Sets what a step left; nothing is lost by the later ones so far."""
         later = self._fields[self._fields.index(step) :]
         return self._replace(**dict.fromkeys(later, n_masks))
 
@@ -59,7 +59,7 @@ class FilterCounts(NamedTuple):
         return knob if losses[knob] else ""
 
     def __str__(self) -> str:
-        """Tell what became of the points, in one line."""
+        """What became of the points, in one line."""
         told = [f"{self.points} points", f"{self.proposed} masks"]
         for (knob, lost), left in zip(self.lost_to().items(), self[2:], strict=True):
             if lost or knob in _ALWAYS_TOLD:

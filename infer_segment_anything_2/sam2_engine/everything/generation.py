@@ -1,9 +1,9 @@
-"""Masks of everything in a picture, from a grid of points: the automatic mode of SAM 2.
+"""Masks of everything in a picture, from a grid of points.
 
 The same masks as Meta's `SAM2AutomaticMaskGenerator` (sam2 1.1.0 without its CUDA extension), found
 in another order of work: candidates are dropped as early as they can be, the decoder enlarges only
-what is left (`decoder.mask_decoder`), and no mask has the picture's size before it is written as run
-lengths (`masks.tracing`).
+what is left (`decoder.mask_decoder`), and no mask has the picture's size before it is written as
+run lengths (`masks.tracing`).
 
 For each crop: embed, then for each chunk of grid points
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -35,19 +34,17 @@ from infer_segment_anything_2.sam2_engine.everything.crops import (
 )
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
+from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
 from infer_segment_anything_2.sam2_engine.masks.duplicates import without_duplicates
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-from infer_segment_anything_2.sam2_engine.settings import GridSettings, OnProgress
+from infer_segment_anything_2.sam2_engine.settings import CleaningSettings, GridSettings, OnProgress
 
-if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
-    from sam2.modeling.sam.prompt_encoder import PromptEncoder
-
-__all__ = ["FilterCounts", "GenerationResult", "GridSettings", "generate", "search_crops"]
+__all__ = ["GenerationResult", "cleaned", "generate", "search_crops"]
 
 
 @dataclass(frozen=True, eq=False)
 class GenerationResult:
-    """What the automatic mode found.
+    """What everything mode found.
 
     Attributes:
         masks: In Meta's order: by predicted IoU, with crops those of the smallest crops first.
@@ -61,19 +58,17 @@ class GenerationResult:
 @torch.no_grad()
 def generate(
     embed: Callable[[npt.NDArray[np.uint8]], PreparedImage],
-    prompt_encoder: PromptEncoder,
     decoder: FastMaskDecoder,
     image_rgb_hwc: npt.NDArray[np.uint8],
     settings: GridSettings,
     on_progress: OnProgress | None = None,
 ) -> GenerationResult:
-    """Find masks of everything in a picture.
+    """Finds masks of everything in a picture.
 
     Args:
         embed: Gives the features of the picture (called with `image_rgb_hwc` itself) and of crops
             of it, prepared by `decoder`.
-        prompt_encoder: The network's.
-        decoder: Made for the same network.
+        decoder: Of the network.
         image_rgb_hwc: H x W x 3, at least one pixel.
         settings: The grid and the filters.
         on_progress: Called in the calling thread, before each crop and after each chunk, with the
@@ -84,9 +79,7 @@ def generate(
     """
     image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
     crops = make_crops(image_hw, settings.crop_n_layers, settings.crop_overlap_ratio)
-    found, counts = search_crops(
-        embed, prompt_encoder, decoder, image_rgb_hwc, settings, crops, on_progress
-    )
+    found, counts = search_crops(embed, decoder, image_rgb_hwc, settings, crops, on_progress)
     masks = MaskSet.concatenate(found)
     if len(crops) > 1:
         # Prefer what smaller crops show, as Meta does: they show it larger.
@@ -103,14 +96,13 @@ def generate(
 @torch.no_grad()
 def search_crops(
     embed: Callable[[npt.NDArray[np.uint8]], PreparedImage],
-    prompt_encoder: PromptEncoder,
     decoder: FastMaskDecoder,
     image_rgb_hwc: npt.NDArray[np.uint8],
     settings: GridSettings,
     crops: Sequence[Crop],
     on_progress: OnProgress | None = None,
 ) -> tuple[list[MaskSet], FilterCounts]:
-    """Search some crops of a picture, each by itself; see `generate`.
+    """Searches some crops of a picture, each by itself; see `generate`.
 
     Returns:
         The masks of each crop, in pixels of the whole picture, best first; and what was dropped
@@ -121,9 +113,8 @@ def search_crops(
     polygons = settings.region_of_interest
     points = [points_of_interest(grids[crop.layer], crop, polygons) for crop in crops]
     progress = SearchProgress(sum(map(len, points)), on_progress)
-    device = prompt_encoder.no_mask_embed.weight.device
     found, counts = [], FilterCounts()
-    with PromptWorkers(device) as workers:
+    with PromptWorkers(decoder.device) as workers:
         for crop, points_xy_px in zip(crops, points, strict=True):
             progress.add(0)
             if not len(points_xy_px):
@@ -131,9 +122,20 @@ def search_crops(
                 continue
             is_whole = crop.hw == image_hw
             image = embed(image_rgb_hwc if is_whole else crop.cut(image_rgb_hwc))
-            search = CropSearch(prompt_encoder, decoder, image, crop, image_hw, settings)
+            search = CropSearch(decoder, image, crop, image_hw, settings)
             masks, crop_counts = search.run(points_xy_px, workers, progress)
             del image, search  # before the next crop is encoded
             found.append(masks)
             counts = counts.plus(crop_counts)
     return found, counts
+
+
+def cleaned(result: GenerationResult, settings: CleaningSettings) -> GenerationResult:
+    """Cleans what was found, and goes on with the account of it."""
+    cleaning = clean(result.masks, settings)
+    counts = (
+        result.filter_counts.reach("after_area", cleaning.after_area)
+        .reach("after_cleaning", cleaning.after_duplicates)
+        .reach("shown", cleaning.after_overlap)
+    )
+    return GenerationResult(cleaning.masks, counts)

@@ -217,7 +217,7 @@ def _joined(masks: MaskSet, parts: npt.NDArray[np.int64]) -> MaskSet:
 
 
 def _is_closed(tiles: Sequence[Crop], is_cut_4: npt.NDArray[np.bool_]) -> bool:
-    """Tells whether, at every side that cuts a part, another part comes from beyond that side."""
+    """Whether, at every side that cuts a part, another part comes from beyond that side."""
     boxes = np.array([tile.box_xyxy_px for tile in tiles]) * np.array([1, 1, -1, -1])
     beyond = boxes.min(axis=0) < boxes
     return bool((beyond | ~is_cut_4).all())

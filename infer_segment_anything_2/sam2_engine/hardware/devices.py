@@ -1,4 +1,4 @@
-"""Choose where to compute and in which number format.
+"""Chooses where to compute and in which number format.
 
 A GPU that is listed need not be one that works: a driver too old, or a card newer or older than the
 kernels of the installed PyTorch, shows only when something is run. So the GPU is asked to multiply
@@ -97,7 +97,7 @@ def _complaint_about_gpu() -> str:
 
 
 def probe_device(device: torch.device) -> str:
-    """Multiply and convolve small matrices of ones on a device.
+    """Multiplies and convolve small matrices of ones on a device.
 
     Returns:
         "" when the numbers are right, else what went wrong, in one line.

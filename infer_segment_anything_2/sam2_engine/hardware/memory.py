@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from infer_segment_anything_2.errors import DeviceError
 
-__all__ = ["is_out_of_memory", "out_of_memory"]
+__all__ = ["Halving", "is_out_of_memory", "out_of_memory"]
+
+Items = TypeVar("Items", list[int], npt.NDArray[np.float32])
+Result = TypeVar("Result")
 
 
 def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
@@ -34,3 +42,43 @@ def out_of_memory(
         f"The memory of device '{device}' does not suffice: expected room to {needed}, got out of "
         f"memory. {remedy} PyTorch says: {error}"
     )
+
+
+class Halving:
+    """Does work in parts that fit into memory; safe from several threads.
+
+    What did not fit once is not tried again: the next parts are as small.
+
+    Args:
+        most: Items of a part at first.
+        device: Whose memory is meant.
+        needed: What there should have been room for when one item is too much.
+        remedy: What to lower then.
+
+    Attributes:
+        most: Items of a part by now.
+    """
+
+    def __init__(self, most: int, device: torch.device, needed: str, remedy: str) -> None:
+        self.most = most
+        self._device, self._needed, self._remedy = device, needed, remedy
+
+    def run(self, work: Callable[[Items], Result], items: Items) -> list[Result]:
+        """Does the work on all items, in order; one result a part.
+
+        Raises:
+            DeviceError: The memory does not suffice even for one item.
+        """
+        if len(items) <= self.most:
+            try:
+                return [work(items)]
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(items) == 1:
+                    raise out_of_memory(self._device, self._needed, self._remedy, error) from error
+        middle = (len(items) + 1) // 2
+        self.most = min(self.most, middle)
+        first: Items = items[:middle]
+        second: Items = items[middle:]
+        return [*self.run(work, first), *self.run(work, second)]

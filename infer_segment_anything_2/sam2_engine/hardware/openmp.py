@@ -1,4 +1,4 @@
-"""Keep OpenMP from giving PyTorch fewer threads than it asks for.
+"""Keeps OpenMP from giving PyTorch fewer threads than it asks for.
 
 OpenMP has a dynamic mode: on a busy machine a parallel region gets fewer threads than it was meant
 for. PyTorch's libraries divide their work among the threads they asked for; the share of a missing

@@ -51,7 +51,7 @@ class PromptWorkers:
         self._executor: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> PromptWorkers:
-        """Start the threads."""
+        """Starts the threads."""
         if self.n_workers > 1:
             self._executor = _start_executor(self.n_workers, self._threads_each)
         return self
@@ -62,13 +62,13 @@ class PromptWorkers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Drop what has not begun, and wait for what has."""
+        """Drops what has not begun, and wait for what has."""
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Call a function for each item; yield the results in the order of the items.
+        """Calls a function for each item; yields the results in the order of the items.
 
         Args:
             function: Safe to be called from several threads at once. Its errors come out here.
@@ -88,7 +88,7 @@ class PromptWorkers:
 
 
 def _start_executor(n_workers: int, threads_each: int) -> ThreadPoolExecutor:
-    """Start threads that use `threads_each` cores each inside of torch.
+    """Starts threads that use `threads_each` cores each inside of torch.
 
     `torch.set_num_threads` sets two things: how many cores the calling thread uses from now on, and
     what threads will use that call torch for the first time later. A worker must change the first

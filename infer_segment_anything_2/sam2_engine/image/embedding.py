@@ -24,7 +24,7 @@ class Embedding:
     """The image features that the mask decoder works on.
 
     Attributes:
-        image_embed_bchw: 1 x C x h x w, stride 16.
+        image_embed_bchw: 1 x C x h x w, stride 16; the picture's alone.
         high_res_feats: 1 x C/8 x 4h x 4w and 1 x C/4 x 2h x 2w, after the decoder's projections.
         image_hw: Height and width in pixels of the picture that prompts and masks refer to.
         digest: Identifies the picture's content and the settings it was embedded with.
@@ -45,7 +45,10 @@ def embed_image(
     precision: torch.dtype = torch.float32,
     digest: str = "",
 ) -> Embedding:
-    """Runs the image encoder, as ``SAM2ImagePredictor.set_image`` does.
+    """Runs the image encoder, as ``SAM2ImagePredictor.set_image`` does, but for ``no_mem_embed``.
+
+    That is added where a picture without a past is prepared for prompts
+    (:meth:`.FastMaskDecoder.prepare`): a frame of a video takes its memory instead.
 
     Args:
         network: Meta's network in evaluation mode.
@@ -67,8 +70,6 @@ def embed_image(
     with context:
         levels = network.forward_image(pixels)["backbone_fpn"]
     high_res_0, high_res_1, image_embed = (level.float() for level in levels[-3:])
-    if network.directly_add_no_mem_embed:
-        image_embed = image_embed + network.no_mem_embed.view(1, -1, 1, 1)
     return Embedding(
         image_embed_bchw=image_embed,
         high_res_feats=(high_res_0, high_res_1),

@@ -17,7 +17,7 @@ __all__ = ["non_maximum_suppression", "without_duplicates"]
 def non_maximum_suppression(
     boxes_xyxy_px: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], iou_threshold: float
 ) -> npt.NDArray[np.int64]:
-    """Return the indices of the boxes to keep, best first.
+    """Returns the indices of the boxes to keep, best first.
 
     torchvision's `batched_nms` with one category, the very function that Meta's generator calls:
     so ties come out in the same order.
@@ -77,7 +77,7 @@ def without_duplicates(
 def _boxes_meet(
     box_xyxy_px: npt.NDArray[np.int64], others_xyxy_px: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Tells which boxes share a pixel with one; all ends are inclusive."""
+    """Which boxes share a pixel with one; all ends are inclusive."""
     starts_before_end = (others_xyxy_px[:, :2] <= box_xyxy_px[2:]).all(axis=1)
     ends_after_start = (others_xyxy_px[:, 2:] >= box_xyxy_px[:2]).all(axis=1)
     return np.asarray(starts_before_end & ends_after_start)

@@ -37,7 +37,7 @@ class Rle:
     counts: Counts
 
     def __post_init__(self) -> None:
-        """Check the runs."""
+        """Checks the runs."""
         n_pixels = self.image_hw[0] * self.image_hw[1]
         covered = int(self.counts.sum(dtype=np.int64))
         if self.counts.dtype != np.uint32 or self.counts.ndim != 1 or covered != n_pixels:
@@ -50,12 +50,12 @@ class Rle:
 
     @classmethod
     def from_mask(cls, mask_hw: npt.NDArray[np.bool_]) -> Rle:
-        """Encode a bool mask of H x W."""
+        """Encodes a bool mask of H x W."""
         return cls((mask_hw.shape[0], mask_hw.shape[1]), encode(mask_hw))
 
     @classmethod
     def from_coco(cls, image_hw: tuple[int, int], text: str) -> Rle:
-        """Read COCO's compressed string."""
+        """Reads COCO's compressed string."""
         return cls(image_hw, decompress(text))
 
     @property
@@ -64,15 +64,15 @@ class Rle:
         return area_px(self.counts)
 
     def to_coco(self) -> dict[str, list[int] | str]:
-        """Return COCO's dict of `size` [h, w] and compressed `counts` (text, fit for JSON)."""
+        """Returns COCO's dict of `size` [h, w] and compressed `counts` (text, fit for JSON)."""
         return {"size": list(self.image_hw), "counts": compress(self.counts)}
 
     def decode(self) -> npt.NDArray[np.bool_]:
-        """Draw the mask: bool, H x W, C order."""
+        """Draws the mask: bool, H x W, C order."""
         return decode(self.counts, self.image_hw)
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether both are the same pixels of the same picture size."""
+        """Whether both are the same pixels of the same picture size."""
         if not isinstance(other, Rle):
             return NotImplemented
         return self.image_hw == other.image_hw and np.array_equal(self.counts, other.counts)
@@ -111,7 +111,7 @@ class MaskSet:
     object_index: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        """Check that all columns agree."""
+        """Checks that all columns agree."""
         n_masks = len(self.rles)
         if wrong_sizes := {rle.image_hw for rle in self.rles} - {self.image_hw}:
             raise ValueError(f"A set of {self.image_hw} got masks of {sorted(wrong_sizes)}.")
@@ -126,13 +126,13 @@ class MaskSet:
 
     @staticmethod
     def empty(image_hw: tuple[int, int]) -> MaskSet:
-        """Return the set of no masks."""
+        """Returns the set of no masks."""
         columns = {name: np.empty((0, *row), dtype) for name, (row, dtype) in _COLUMNS.items()}
         return MaskSet(image_hw, (), **columns)
 
     @staticmethod
     def concatenate(sets: Sequence[MaskSet]) -> MaskSet:
-        """Join sets of one picture in the given order; `object_index` is kept as it is.
+        """Joins sets of one picture in the given order; `object_index` is kept as it is.
 
         Raises:
             ValueError: When there is nothing to join, or the pictures' sizes differ.
@@ -151,13 +151,13 @@ class MaskSet:
         return len(self.rles)
 
     def select(self, indices: npt.ArrayLike) -> MaskSet:
-        """Return the masks at `indices` (integers, in that order)."""
+        """Returns the masks at `indices` (integers, in that order)."""
         chosen = np.asarray(indices, np.int64)
         columns = {name: getattr(self, name)[chosen] for name in _COLUMNS}
         return MaskSet(self.image_hw, tuple(self.rles[i] for i in chosen), **columns)
 
     def to_dense(self) -> npt.NDArray[np.bool_]:
-        """Draw all masks: bool, n x H x W. The only place that takes that much memory."""
+        """Draws all masks: bool, n x H x W. The only place that takes that much memory."""
         masks_nhw = np.empty((len(self), *self.image_hw), bool)
         for mask_hw, rle in zip(masks_nhw, self.rles, strict=True):
             mask_hw[...] = rle.decode()

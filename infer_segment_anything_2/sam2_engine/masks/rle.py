@@ -1,4 +1,4 @@
-"""Run lengths of binary masks, as COCO and pycocotools write them.
+"""Runs lengths of binary masks, as COCO and pycocotools write them.
 
 A mask's pixels are read column by column (top to bottom, then left to right). ``counts[0]`` is the
 number of leading zeros, which may be 0; then runs of ones and of zeros take turns, all longer
@@ -36,7 +36,7 @@ _MOST_CHARACTERS = 7
 
 
 def encode(mask_hw: npt.NDArray[np.bool_]) -> Counts:
-    """Write a mask as run lengths.
+    """Writes a mask as run lengths.
 
     Args:
         mask_hw: bool, H x W, at least one pixel.
@@ -55,7 +55,7 @@ def encode(mask_hw: npt.NDArray[np.bool_]) -> Counts:
 
 
 def counts_from_changes(changes: npt.NDArray[np.int64], n_pixels: int) -> Counts:
-    """Turn the places where a mask changes into run lengths.
+    """Turns the places where a mask changes into run lengths.
 
     Args:
         changes: int64, ascending flat column-major positions in 0..n_pixels: the pixel there
@@ -75,7 +75,7 @@ def counts_from_changes(changes: npt.NDArray[np.int64], n_pixels: int) -> Counts
 
 
 def decode(counts: Counts, image_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Draw run lengths as a mask: bool, H x W, C order.
+    """Draws run lengths as a mask: bool, H x W, C order.
 
     >>> decode(np.array([2, 2], np.uint32), (2, 2)).tolist()
     [[False, True], [False, True]]
@@ -86,7 +86,7 @@ def decode(counts: Counts, image_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
 
 def area_px(counts: Counts) -> int:
-    """Count the ones.
+    """Counts the ones.
 
     >>> area_px(np.array([2, 3, 1], np.uint32))
     3
@@ -95,7 +95,7 @@ def area_px(counts: Counts) -> int:
 
 
 def runs_of_ones(counts: Counts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return first and one-past-last flat column-major positions of each run of ones (int64).
+    """Returns first and one-past-last flat column-major positions of each run of ones (int64).
 
     >>> [ends.tolist() for ends in runs_of_ones(np.array([2, 3, 1, 4], np.uint32))]
     [[2, 6], [5, 10]]
@@ -106,7 +106,7 @@ def runs_of_ones(counts: Counts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
 
 
 def bounding_box_xyxy_px(counts: Counts, image_hw: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the outermost pixels (inclusive) of a mask; all 0 for an empty mask, as Meta does.
+    """Returns the outermost pixels (inclusive) of a mask; all 0 for an empty mask, as Meta does.
 
     >>> bounding_box_xyxy_px(np.array([2, 2], np.uint32), (2, 2))
     (1, 0, 1, 1)
@@ -131,7 +131,7 @@ def place_in_image(
     window_xy_px: tuple[int, int],
     image_hw: tuple[int, int],
 ) -> Counts:
-    """Turn a window's mask into one of the whole picture, without drawing either.
+    """Turns a window's mask into one of the whole picture, without drawing either.
 
     Args:
         counts: The window's run lengths.
@@ -163,7 +163,7 @@ def place_in_image(
 
 
 def compress(counts: Counts) -> str:
-    """Write run lengths as COCO's string, character for character as pycocotools does.
+    """Writes run lengths as COCO's string, character for character as pycocotools does.
 
     From the third run on, the difference to the run before last is written; each signed number as
     5-bit digits, the lowest first.
@@ -187,7 +187,7 @@ def compress(counts: Counts) -> str:
 
 
 def decompress(text: str) -> Counts:
-    """Read COCO's string; the inverse of `compress`.
+    """Reads COCO's string; the inverse of `compress`.
 
     >>> decompress("22").tolist()
     [2, 2]

@@ -71,7 +71,7 @@ def _above(values: Tensor, threshold: float, out: Tensor | None = None) -> Tenso
 
 
 def _levels(logits: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """Count the thresholds that lie below each value, as float."""
+    """Counts the thresholds that lie below each value, as float."""
     levels = _above(logits, thresholds[0])
     flags = torch.empty_like(levels)
     for threshold in thresholds[1:]:
@@ -80,7 +80,7 @@ def _levels(logits: Tensor, thresholds: Sequence[float]) -> Tensor:
 
 
 def _range_of_cells(samples_nhw: Tensor) -> tuple[Tensor, Tensor]:
-    """Return least and greatest of each cell's four samples; beyond the edge, the edge's own."""
+    """Returns least and greatest of each cell's four samples; beyond the edge, the edge's own."""
     lowest = highest = samples_nhw
     for axis in (1, 2):
         lowest = torch.minimum(lowest, _following(lowest, axis))
@@ -117,7 +117,7 @@ _MASK = 2
 def _look_into_cells(
     logits_nhw: Tensor, places: Tensor, upsampling: Upsampling, thresholds: Sequence[float]
 ) -> tuple[Tensor, _Findings]:
-    """Compute all pixels of some cells.
+    """Computes all pixels of some cells.
 
     Args:
         logits_nhw: float32, n x h x w.
@@ -163,7 +163,7 @@ def _look_into_cells(
 
 
 def _ends(hits_pk: Tensor, first_pixel_k: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first and last pixel that is hit in each cell.
+    """Returns the first and last pixel that is hit in each cell.
 
     Args:
         hits_pk: 1.0 where a pixel is hit, else 0.0.
@@ -191,7 +191,7 @@ class _Tally:
 
     @classmethod
     def of_flat_cells(cls, levels_nhw: Tensor, upsampling: Upsampling) -> _Tally:
-        """Count cells whose pixels all have one level; level 0 adds nothing."""
+        """Counts cells whose pixels all have one level; level 0 adds nothing."""
         rows, columns = upsampling.row_tables, upsampling.column_tables
         flags_nhw = torch.empty_like(levels_nhw)
         n_above = []
@@ -207,14 +207,14 @@ class _Tally:
         return cls(_Findings(torch.stack(n_above, dim=1), first_xy, last_xy))
 
     def add(self, mask_k: Tensor, cells: _Findings) -> None:
-        """Add the findings of single cells to their masks'."""
+        """Adds the findings of single cells to their masks'."""
         by_xy = mask_k[:, None].expand(-1, 2)
         self._found.n_above_k2.index_add_(0, mask_k, cells.n_above_k2)
         self._found.first_xy_k2.scatter_reduce_(0, by_xy, cells.first_xy_k2, "amin")
         self._found.last_xy_k2.scatter_reduce_(0, by_xy, cells.last_xy_k2, "amax")
 
     def scores(self) -> MaskScores:
-        """Return what was found; counts are divided in float32, as Meta does."""
+        """Returns what was found; counts are divided in float32, as Meta does."""
         unions, intersections = self._found.n_above_k2.float().unbind(dim=1)
         boxes = torch.cat([self._found.first_xy_k2, self._found.last_xy_k2], dim=1)
         is_empty = self._found.last_xy_k2[:, :1] < 0
@@ -222,7 +222,7 @@ class _Tally:
 
 
 def _outermost_pixels(has_cell: Tensor, axis: AxisTables) -> tuple[Tensor, Tensor]:
-    """Return first and last pixel (int64, n) of the cells marked in n x n_cells."""
+    """Returns first and last pixel (int64, n) of the cells marked in n x n_cells."""
     first = torch.where(has_cell, axis.first_pixel, _FAR).amin(dim=1)
     last = torch.where(has_cell, axis.first_pixel + axis.n_pixels - 1, -1).amax(dim=1)
     return first, last

@@ -27,7 +27,7 @@ def counts_from_logits(
     crop_xy_px: tuple[int, int],
     image_hw: tuple[int, int],
 ) -> Counts:
-    """Write one mask's run lengths without ever drawing it.
+    """Writes one mask's run lengths without ever drawing it.
 
     The logits are enlarged along x only. Down a column of these, the mask changes once between two
     samples on different sides of the threshold, and nowhere else.
@@ -61,7 +61,7 @@ def counts_from_logits(
 def _changes_down_lines(
     lines_xh: npt.NDArray[np.float32], rows: _Axis, threshold: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Find where enlarged lines change sides, zeros before and after each line.
+    """Finds where enlarged lines change sides, zeros before and after each line.
 
     Args:
         lines_xh: float32, lines x samples.

@@ -36,7 +36,7 @@ class _Axis:
 
     @classmethod
     def between(cls, n_samples: int, n_pixels: int) -> _Axis:
-        """Place pixels as `torch.nn.functional.interpolate(align_corners=False)` does."""
+        """Places pixels as `torch.nn.functional.interpolate(align_corners=False)` does."""
         scale = np.float32(n_samples) / np.float32(n_pixels)
         place = scale * (np.arange(n_pixels, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
         place = np.maximum(place, np.float32(0))
@@ -54,7 +54,7 @@ class _Axis:
         return np.diff(self.first_pixel)
 
     def weight_table(self) -> npt.NDArray[np.float32]:
-        """Return weights per cell: n_samples x most pixels of a cell x 2; nan past its pixels."""
+        """Returns weights per cell: n_samples x most pixels of a cell x 2; nan past its pixels."""
         n_pixels_of_cell = self.n_pixels_of_cell
         table = np.full((n_pixels_of_cell.size, n_pixels_of_cell.max(), 2), np.nan, np.float32)
         pixel_in_cell = np.arange(self.cell_of_pixel.size) - self.first_pixel[self.cell_of_pixel]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -22,33 +22,35 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
     FastMaskDecoder,
     PreparedImage,
 )
-from infer_segment_anything_2.sam2_engine.decoder.prompting import single_mask_is_stable
-from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
+from infer_segment_anything_2.sam2_engine.decoder.prompting import (
+    BOX_CORNER_LABELS,
+    SINGLE_MASK_TOKEN,
+    PromptEmbedder,
+    clamped,
+    ranked_tokens,
+    single_mask_is_stable,
+)
+from infer_segment_anything_2.sam2_engine.hardware.memory import (
+    Halving,
+)
+from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.scoring import score
 from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
 from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import mask_logits, with_support
 from infer_segment_anything_2.sam2_engine.settings import (
+    CleaningSettings,
     MaskSupport,
     OnProgress,
     PredictionSettings,
 )
 
-if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
-    from sam2.modeling.sam.prompt_encoder import PromptEncoder
+__all__ = ["Prediction", "cleaned", "predict"]
 
-__all__ = ["Prediction", "predict"]
-
-# The labels of a box's corners in the prompt encoder; Meta calls them points 2 and 3.
-_BOX_CORNER_LABELS = (2, 3)
-_SINGLE_MASK_TOKEN = 0
-_MULTIMASK_TOKENS = (1, 2, 3)
 # Prompts decoded together: enough to fill the matrix products, few enough to stay in the cache.
 _OBJECTS_PER_BATCH = 16
 _REMEDY = "Take a smaller model_name, or close what else uses the device."
-# sam2_image_predictor: logits handed on as a mask prompt are clamped to this.
-_LOGIT_CLAMP = 32.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,6 @@ class Prediction:
 
 
 def predict(
-    prompt_encoder: PromptEncoder,
     decoder: FastMaskDecoder,
     image: PreparedImage,
     objects: Sequence[ObjectPrompt],
@@ -78,8 +79,7 @@ def predict(
     """Predicts masks for every object.
 
     Args:
-        prompt_encoder: The network's.
-        decoder: Made for the same network.
+        decoder: Of the network.
         image: The picture, prepared by ``decoder``.
         objects: At least one; their pixels are of that picture.
         settings: How masks are chosen.
@@ -92,15 +92,17 @@ def predict(
         DeviceError: The memory does not suffice even for one object at a time.
     """
     image_hw = image.embedding.image_hw
-    starts = _starts(prompt_encoder, objects, start_logits, settings.mask_support)
+    starts = _starts(decoder.prompts.mask_size_hw, objects, start_logits, settings.mask_support)
     objects = [with_support(prompt, image_hw, settings.mask_support) for prompt in objects]
-    asking = _Asking(prompt_encoder, decoder, image, objects, starts, settings)
+    asking = _Asking(decoder, image, objects, starts, settings)
+    parts = Halving(_OBJECTS_PER_BATCH, decoder.device, "decode one object", _REMEDY)
     chosen = [(torch.empty(0), torch.empty(0))] * len(objects)
     done = 0
     for indices in _batches(objects, starts):
         if on_progress is not None:
             on_progress(done, len(objects))
-        for index, answer in zip(indices, asking.answer(indices), strict=True):
+        answers = chain.from_iterable(parts.run(asking.answer, indices))
+        for index, answer in zip(indices, answers, strict=True):
             chosen[index] = answer
         done += len(indices)
     logits_nrhw = torch.stack([logits_rhw for logits_rhw, _ in chosen])
@@ -109,17 +111,25 @@ def predict(
         _mask_set(logits_nrhw[:, rank], scores_nr[:, rank], image_hw, settings)
         for rank in range(scores_nr.shape[1])
     )
-    return Prediction(ranked, logits_nrhw[:, 0].clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP))
+    return Prediction(ranked, clamped(logits_nrhw[:, 0]))
+
+
+def cleaned(
+    prediction: Prediction, objects: Sequence[ObjectPrompt], settings: CleaningSettings
+) -> Prediction:
+    """Cleans the masks of every rank; the logits to go on from stay as they are."""
+    clicks = [prompt.clicks_xy_px for prompt in objects]
+    ranked = tuple(clean(masks, settings, clicks).masks for masks in prediction.ranked)
+    return replace(prediction, ranked=ranked)
 
 
 def _starts(
-    prompt_encoder: PromptEncoder,
+    size_hw: tuple[int, int],
     objects: Sequence[ObjectPrompt],
     start_logits: Sequence[Tensor | None] | None,
     support: MaskSupport,
 ) -> list[Tensor | None]:
     """The mask prompt of each object, h x w: its earlier answer, or its mask, or None."""
-    size_hw = prompt_encoder.mask_input_size
 
     def start(prompt: ObjectPrompt, earlier: Tensor | None) -> Tensor | None:
         if earlier is not None or prompt.mask is None:
@@ -129,36 +139,26 @@ def _starts(
     return list(map(start, objects, start_logits or [None] * len(objects)))
 
 
-def _embed_masks(prompt_encoder: PromptEncoder, starts: Sequence[Tensor | None]) -> Tensor | None:
-    """Dense prompt embeddings B x C x h x w of masks; None where there are none."""
-    device = prompt_encoder.no_mask_embed.weight.device
-    masks = [start.to(device) for start in starts if start is not None]
-    if not masks:
-        return None
-    logits_b1hw = torch.stack(masks)[:, None].clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP)
-    with torch.no_grad():
-        _, dense_bchw = prompt_encoder(points=None, boxes=None, masks=logits_b1hw)
-    dense: Tensor = dense_bchw
-    return dense
-
-
 def _batches(
     objects: Sequence[ObjectPrompt], starts: Sequence[Tensor | None]
 ) -> Iterator[list[int]]:
     """Indices of objects with the same number of tokens, all with or all without a mask."""
     alike: dict[tuple[int, bool], list[int]] = defaultdict(list)
     for index, (prompt, start) in enumerate(zip(objects, starts, strict=True)):
-        corners = 0 if prompt.box_xyxy_px is None else len(_BOX_CORNER_LABELS)
+        corners = 0 if prompt.box_xyxy_px is None else len(BOX_CORNER_LABELS)
         alike[len(prompt.points_xy_px) + corners, start is not None].append(index)
     for indices in alike.values():
         for first in range(0, len(indices), _OBJECTS_PER_BATCH):
             yield indices[first : first + _OBJECTS_PER_BATCH]
 
 
-def _embed(
-    prompt_encoder: PromptEncoder, objects: Sequence[ObjectPrompt], image_hw: tuple[int, int]
+def _tokens(
+    embedder: PromptEmbedder,
+    objects: Sequence[ObjectPrompt],
+    image_hw: tuple[int, int],
+    device: torch.device,
 ) -> Tensor:
-    """Sparse prompt embeddings B x tokens x C of objects with the same number of tokens.
+    """Tokens B x n x C of objects with the same number of them.
 
     A box is two labelled points before the others, as in ``SAM2ImagePredictor._predict``.
     """
@@ -169,27 +169,16 @@ def _embed(
             x1, y1, x2, y2 = prompt.box_xyxy_px
             corners = [(x1, y1), (x2, y2)]
         coordinates.append([*corners, *prompt.points_xy_px])
-        labels.append([*_BOX_CORNER_LABELS[: len(corners)], *prompt.labels])
-    device = prompt_encoder.no_mask_embed.weight.device
-    if not coordinates[0]:  # a mask alone: Meta gives no token at all, not even the padding
-        return torch.empty(len(objects), 0, prompt_encoder.embed_dim, device=device)
-    height, width = image_hw
-    side = prompt_encoder.input_image_size[0]
+        labels.append([*BOX_CORNER_LABELS[: len(corners)], *prompt.labels])
     points_bn2 = torch.tensor(coordinates, dtype=torch.float32, device=device)
-    # Divided by the picture and multiplied by the input one after the other, as Meta does: the
-    # product of the two factors rounds differently.
-    points_bn2 = points_bn2 / torch.tensor([width, height], device=device) * side
     labels_bn = torch.tensor(labels, dtype=torch.int32, device=device)
-    sparse_bnc, _ = prompt_encoder(points=(points_bn2, labels_bn), boxes=None, masks=None)
-    sparse: Tensor = sparse_bnc
-    return sparse
+    return embedder.points(points_bn2.reshape(len(objects), -1, 2), labels_bn, image_hw)
 
 
 @dataclass(frozen=True, eq=False)
 class _Asking:
     """The objects of one picture, with the masks to start from, on their way to the decoder."""
 
-    prompt_encoder: PromptEncoder
     decoder: FastMaskDecoder
     image: PreparedImage
     objects: Sequence[ObjectPrompt]
@@ -197,30 +186,20 @@ class _Asking:
     settings: PredictionSettings
 
     def answer(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
-        """Logits and scores of each object; in halves where the memory does not suffice."""
-        try:
-            return self._answer(indices)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(indices) == 1:
-                device = self.image.embedding.image_embed_bchw.device
-                raise out_of_memory(device, "decode one object", _REMEDY, error) from error
-        middle = len(indices) // 2
-        return self.answer(indices[:middle]) + self.answer(indices[middle:])
-
-    def _answer(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """Logits and scores of each object."""
+        embedder, device = self.decoder.prompts, self.decoder.device
         asked = [self.objects[index] for index in indices]
-        sparse_bnc = _embed(self.prompt_encoder, asked, self.image.embedding.image_hw)
-        dense_bchw = _embed_masks(self.prompt_encoder, [self.starts[i] for i in indices])
+        starts = [self.starts[index] for index in indices]
+        sparse_bnc = _tokens(embedder, asked, self.image.embedding.image_hw, device)
+        masks = [start.to(device) for start in starts if start is not None]
+        dense_bchw = embedder.masks(torch.stack(masks)) if masks else None
         decoded = self.decoder.decode(self.image, sparse_bnc, dense_bchw)
         return [self._choose(decoded, row) for row in range(len(indices))]
 
     def _choose(self, decoded: DecodedPrompts, row: int) -> tuple[Tensor, Tensor]:
         """Logits (ranks x 4h x 4w) and predicted IoU (ranks) of one object, best first."""
         iou_t = decoded.iou_bm[row].float()
-        multimask = torch.tensor(_MULTIMASK_TOKENS, device=iou_t.device)
-        by_score = multimask[iou_t[multimask].argsort(descending=True, stable=True)]
+        by_score = ranked_tokens(iou_t[None])[0]
 
         def logits_of(tokens: Tensor) -> Tensor:
             return self.decoder.mask_logits(
@@ -229,7 +208,7 @@ class _Asking:
 
         if self.settings.multimask_output:
             return logits_of(by_score), iou_t[by_score]
-        single = torch.tensor([_SINGLE_MASK_TOKEN], device=iou_t.device)
+        single = torch.tensor([SINGLE_MASK_TOKEN], device=iou_t.device)
         logits_1hw = logits_of(single)
         if self.settings.prefer_stable and not bool(single_mask_is_stable(logits_1hw)):
             single = by_score[:1]

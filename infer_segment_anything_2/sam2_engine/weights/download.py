@@ -1,4 +1,4 @@
-"""Fetch a weights file so that it arrives whole or not at all.
+"""Fetches a weights file so that it arrives whole or not at all.
 
 Built on ``requests`` and ``filelock``, which are there anyway (ikomia needs the one, torch the
 other). The libraries made for the purpose were looked at and left: ``torch.hub`` and ``pooch``
@@ -212,7 +212,7 @@ class _Download:
             raise _Mismatch(f"{self.part_bytes()} bytes with SHA-256 {sha256} came")
 
     def complete_part(self, report: _Report) -> None:
-        """Make connections until the part is complete or patience ends."""
+        """Makes connections until the part is complete or patience ends."""
         _logger.info("Fetching %s (%d bytes) to %s", self.url, self.row.size_bytes, self.folder)
         failures = 0
         most_bytes = self.part_bytes()
@@ -285,7 +285,7 @@ class _Download:
             raise _Mismatch(f"the server offers {size_bytes} bytes")
 
     def append(self, answer: requests.Response, start_byte: int, report: _Report) -> None:
-        """Write an answer's bytes to the part, from ``start_byte`` on."""
+        """Writes an answer's bytes to the part, from ``start_byte`` on."""
         # An uncertain size must not become a way to fill the disk.
         most_bytes = self.row.size_bytes * (1 if self.row.size_is_certain else 2)
         free_bytes = shutil.disk_usage(self.folder).free

@@ -14,7 +14,7 @@ _HASH_BLOCK_BYTES = 1 << 20
 
 
 def verify_checkpoint(row: Checkpoint, path: Path) -> None:
-    """Compare a file with the official one: the size where it is certain, and the hash.
+    """Compares a file with the official one: the size where it is certain, and the hash.
 
     Raises:
         DamagedCheckpointError: It differs, or cannot be read.

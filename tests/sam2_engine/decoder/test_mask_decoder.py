@@ -99,7 +99,7 @@ def metas_answer(
     if dense_bchw is None:
         dense_bchw = model.sam_prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
     answer: tuple[Tensor, Tensor, Tensor, Tensor] = model.sam_mask_decoder.predict_masks(
-        image_embeddings=features.image_embed_bchw,
+        image_embeddings=features.image_embed_bchw + model.no_mem_embed.view(1, -1, 1, 1),
         image_pe=model.sam_prompt_encoder.get_dense_pe().to(sparse_bnc.dtype),
         sparse_prompt_embeddings=sparse_bnc,
         dense_prompt_embeddings=dense_bchw,

@@ -83,7 +83,7 @@ class TestGoingOn:
         prefer_stable = bool(network.sam_mask_decoder.dynamic_multimask_via_stability)
         decoder = FastMaskDecoder(network)
         prepared = decoder.prepare(embed_image(network, image))
-        ask = (network.sam_prompt_encoder, decoder, prepared)
+        ask = (decoder, prepared)
         first = predict(*ask, [ObjectPrompt(points[:1], (1,))], PredictionSettings(True))
         assert np.count_nonzero(first.ranked[0].to_dense()[0] != three[best].astype(bool)) <= 2
         second = predict(
