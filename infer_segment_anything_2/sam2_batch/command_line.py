@@ -16,16 +16,13 @@ import numpy as np
 from infer_segment_anything_2.errors import (
     CheckpointError,
     DependencyError,
-    DeviceError,
-    ExportError,
-    ImageError,
     ParameterError,
-    PromptError,
     SegmentAnythingError,
 )
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.prompts import PromptMask
 from infer_segment_anything_2.sam2_batch.flags import make_parser
+from infer_segment_anything_2.sam2_batch.folder_run import PictureDone, segment_picture
 from infer_segment_anything_2.sam2_batch.formats import ExportOptions
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
@@ -42,7 +39,6 @@ from infer_segment_anything_2.sam2_engine.weights.finding import (
     locate_checkpoint,
 )
 from infer_segment_anything_2.sam2_reading.object_entries import MaskSource, objects_from_entries
-from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 from infer_segment_anything_2.sam2_reading.prompt_text import objects_from_text
 
 if TYPE_CHECKING:
@@ -159,20 +155,24 @@ def _segment_all(
             results.forget(pictures)
         for picture in pictures:
             progress.begin(picture)
-            try:
-                image = read_picture(picture.path)
-                found = segmenter.segment(image, parameters, on_progress=progress.show_stage)
-                paths = results.write(picture, found)
-            except (ImageError, PromptError, DeviceError, ExportError) as error:
-                failures += 1
-                progress.complain(f"{picture.path}: {error}")
-                continue
-            finally:
-                progress.end()
-            for note in found.notes:
-                progress.complain(f"{picture.path}: {note}")
-            progress.tell(f"{picture.path}: {found.summary} -> {', '.join(map(str, paths))}")
+            done = segment_picture(
+                picture, segmenter, parameters, results.write, progress.show_stage
+            )
+            progress.end()
+            _tell(done, progress)
+            failures += done.error is not None
     return EXIT_SOME_FAILED if failures else EXIT_DONE
+
+
+def _tell(done: PictureDone, progress: Progress) -> None:
+    """Says what became of a picture."""
+    path = done.picture.path
+    if done.error is not None:
+        progress.complain(f"{path}: {done.error}")
+        return
+    for note in done.notes:
+        progress.complain(f"{path}: {note}")
+    progress.tell(f"{path}: {done.summary} -> {', '.join(map(str, done.paths))}")
 
 
 def _load_segmenter() -> Segmenter:
