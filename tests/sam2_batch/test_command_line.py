@@ -380,8 +380,8 @@ class TestDocumentation:
 def calls_in(words: str) -> list[list[str]]:
     """The words behind the program's name in each example."""
     lines = [line.strip() for line in words.replace("\\\n", " ").splitlines()]
-    program = "python -m infer_segment_anything_2 "
-    return [line.removeprefix(program).split() for line in lines if line.startswith(program)]
+    program = re.compile("(infer-segment-anything-2|python -m infer_segment_anything_2) ")
+    return [program.sub("", line, count=1).split() for line in lines if program.match(line)]
 
 
 def assert_parses(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
