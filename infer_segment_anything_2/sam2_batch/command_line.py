@@ -136,10 +136,10 @@ def _segment_all(
     parameters = results.parameters
     segmenter = _load_segmenter()
     failures = 0
+    segmenter.load(parameters)  # before there are bars: a download draws its own
+    if options.overwrite:
+        results.forget(pictures)
     with Progress(len(pictures), quiet=options.quiet) as progress:
-        segmenter.load(parameters, progress.show_stage)
-        if options.overwrite:
-            results.forget(pictures)
         for picture in pictures:
             progress.begin(picture)
             done = segment_picture(
