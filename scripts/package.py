@@ -7,9 +7,13 @@ without build isolation, and sam2, which comes as source, needs torch and wheel 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from infer_segment_anything_2 import __version__
@@ -33,9 +37,30 @@ _ZIP_TIME = (2026, 1, 1, 0, 0, 0)
 def main() -> None:
     """Builds, checks and tells where things are."""
     folder = build_folder(DIST)
-    check_folder(folder)
+    with ikomia_home_elsewhere():
+        check_folder(folder)
     archive = zip_folder(folder, DIST / f"{NAME}-{__version__}.zip")
     print(f"{archive} ({archive.stat().st_size / 1e6:.1f} MB)\n{folder}")
+
+
+@contextmanager
+def ikomia_home_elsewhere() -> Iterator[None]:
+    """Lets an Ikomia that is imported inside have a home for the time being.
+
+    Its import empties the log in the user's own, makes folders there, and imports all of the
+    user's plugins to write its ``ik`` name space anew.
+    """
+    before = {name: os.environ.get(name) for name in ("HOME", "IKOMIA_AUTO_COMPLETION")}
+    with tempfile.TemporaryDirectory(prefix="sam2_package_") as home:
+        os.environ.update(HOME=home, IKOMIA_AUTO_COMPLETION="0")
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def build_folder(parent: Path) -> Path:

@@ -16,45 +16,33 @@ import numpy as np
 from infer_segment_anything_2.errors import (
     CheckpointError,
     DependencyError,
-    DeviceError,
-    ExportError,
-    ImageError,
     ParameterError,
-    PromptError,
     SegmentAnythingError,
 )
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.prompts import PromptMask
+from infer_segment_anything_2.sam2_batch.exit_codes import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_NO_NETWORK,
+    EXIT_SOME_FAILED,
+    EXIT_WRONG_CALL,
+    complain,
+)
 from infer_segment_anything_2.sam2_batch.flags import make_parser
+from infer_segment_anything_2.sam2_batch.folder_run import PictureDone, segment_picture
 from infer_segment_anything_2.sam2_batch.formats import ExportOptions
+from infer_segment_anything_2.sam2_batch.models import run_models
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
 from infer_segment_anything_2.sam2_batch.terminal import Progress, log_shown
-from infer_segment_anything_2.sam2_engine.weights.checkpoints import (
-    CHECKPOINT_NAMES,
-    CHECKPOINTS,
-    Checkpoint,
-    get_checkpoint,
-)
-from infer_segment_anything_2.sam2_engine.weights.finding import (
-    checkpoint_folders,
-    find_weights,
-    locate_checkpoint,
-)
 from infer_segment_anything_2.sam2_reading.object_entries import MaskSource, objects_from_entries
-from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 from infer_segment_anything_2.sam2_reading.prompt_text import objects_from_text
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.segmentation import Segmenter
 
 __all__ = ["main"]
-
-EXIT_DONE = 0
-EXIT_SOME_FAILED = 1
-EXIT_WRONG_CALL = 2
-EXIT_NO_NETWORK = 3
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code; see the help text.
     """
     try:
-        options = make_parser(_segment, _models).parse_args(arguments)
+        options = make_parser(_segment, run_models).parse_args(arguments)
     except SystemExit as leaving:  # argparse has said what is wrong, or printed the help
         return leaving.code if isinstance(leaving.code, int) else EXIT_WRONG_CALL
     try:
@@ -75,17 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command: Callable[[argparse.Namespace], int] = options.command
             return command(options)
     except (CheckpointError, DependencyError) as error:
-        return _complain(error, EXIT_NO_NETWORK)
+        return complain(error, EXIT_NO_NETWORK)
     except SegmentAnythingError as error:
-        return _complain(error, EXIT_WRONG_CALL)
+        return complain(error, EXIT_WRONG_CALL)
     except KeyboardInterrupt:
         sys.stderr.write("Stopped; the same command goes on from there.\n")
         return EXIT_INTERRUPTED
-
-
-def _complain(error: SegmentAnythingError, exit_code: int) -> int:
-    sys.stderr.write(f"error: {error}\n")
-    return exit_code
 
 
 def _segment(options: argparse.Namespace) -> int:
@@ -153,26 +136,30 @@ def _segment_all(
     parameters = results.parameters
     segmenter = _load_segmenter()
     failures = 0
+    segmenter.load(parameters)  # before there are bars: a download draws its own
+    if options.overwrite:
+        results.forget(pictures)
     with Progress(len(pictures), quiet=options.quiet) as progress:
-        segmenter.load(parameters, progress.show_stage)
-        if options.overwrite:
-            results.forget(pictures)
         for picture in pictures:
             progress.begin(picture)
-            try:
-                image = read_picture(picture.path)
-                found = segmenter.segment(image, parameters, on_progress=progress.show_stage)
-                paths = results.write(picture, found)
-            except (ImageError, PromptError, DeviceError, ExportError) as error:
-                failures += 1
-                progress.complain(f"{picture.path}: {error}")
-                continue
-            finally:
-                progress.end()
-            for note in found.notes:
-                progress.complain(f"{picture.path}: {note}")
-            progress.tell(f"{picture.path}: {found.summary} -> {', '.join(map(str, paths))}")
+            done = segment_picture(
+                picture, segmenter, parameters, results.write, progress.show_stage
+            )
+            progress.end()
+            _tell(done, progress)
+            failures += done.error is not None
     return EXIT_SOME_FAILED if failures else EXIT_DONE
+
+
+def _tell(done: PictureDone, progress: Progress) -> None:
+    """Says what became of a picture."""
+    path = done.picture.path
+    if done.error is not None:
+        progress.complain(f"{path}: {done.error}")
+        return
+    for note in done.notes:
+        progress.complain(f"{path}: {note}")
+    progress.tell(f"{path}: {done.summary} -> {', '.join(map(str, done.paths))}")
 
 
 def _load_segmenter() -> Segmenter:
@@ -185,46 +172,3 @@ def _load_segmenter() -> Segmenter:
             "requirements.txt names, at least: pip install torch torchvision sam2==1.1.0"
         ) from error
     return Segmenter()
-
-
-def _models(options: argparse.Namespace) -> int:
-    rows = [get_checkpoint(name) for name in options.names]
-    if options.action == "fetch":
-        if not rows:
-            raise ParameterError(f"Name what to fetch: {', '.join(CHECKPOINT_NAMES)}.")
-        for row in rows:
-            print(f"{row.name}: {find_weights(row.name).path}")
-        return EXIT_DONE
-    if options.action == "check":
-        return _check(rows)
-    for row in rows or CHECKPOINTS.values():
-        print(f"{row.name:<24}{row.size_bytes / 1e6:>7.1f} MB  {_whereabouts(row)}")
-        print(f"    {row.advice}")
-    return EXIT_DONE
-
-
-def _check(rows: Sequence[Checkpoint]) -> int:
-    """Compares weights with their hashes, all before it tells by its code that one is not right."""
-    exit_code = EXIT_DONE
-    for row in rows or CHECKPOINTS.values():
-        try:
-            path = locate_checkpoint(row)
-        except CheckpointError as error:
-            exit_code = _complain(error, EXIT_NO_NETWORK)
-            continue
-        if path is not None:
-            print(f"{row.name}: unharmed, {path}")
-        elif rows:
-            exit_code = EXIT_NO_NETWORK
-            print(f"{row.name}: not here")
-    return exit_code
-
-
-def _whereabouts(row: Checkpoint) -> str:
-    """Where weights lie, by the look of it; nothing is read."""
-    if row.is_bundled:
-        return "comes with the plugin"
-    for folder in checkpoint_folders():
-        if (folder / row.file_name).is_file():
-            return f"here, {folder / row.file_name}"
-    return "not here, fetched when first used"

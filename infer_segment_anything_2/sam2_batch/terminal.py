@@ -6,14 +6,10 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Progress", "log_shown"]
 

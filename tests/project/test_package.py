@@ -172,6 +172,39 @@ class TestCheck:
             other.rename(folder)
 
 
+class TestScript:
+    def test_works_and_leaves_the_users_ikomia_as_it_was(self, tmp_path: Path) -> None:
+        log = tmp_path / "home" / "Ikomia" / "log.txt"
+        log.parent.mkdir(parents=True)
+        log.write_text("what the user's last run said", encoding="utf-8")
+        environment = {**os.environ, "HOME": str(tmp_path / "home"), "PYTHONPATH": str(REPOSITORY)}
+        del environment["IKOMIA_AUTO_COMPLETION"]
+        done = subprocess.run(
+            [sys.executable, "-c", _PACKAGE, str(tmp_path / "dist")],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "dist" / f"{PLUGIN_NAME}-{__version__}.zip").is_file()
+        assert list((tmp_path / "home").rglob("*")) == [log.parent, log]
+        assert log.read_text(encoding="utf-8") == "what the user's last run said"
+        assert json.loads(done.stdout.splitlines()[-1]) == [str(tmp_path / "home"), None]
+
+
+# The script, but for where its results go; and whether the environment is again as it was.
+_PACKAGE = """
+import json, os, pathlib, sys
+from scripts import package
+package.DIST = pathlib.Path(sys.argv[1])
+package.main()
+print(json.dumps([os.environ.get("HOME"), os.environ.get("IKOMIA_AUTO_COMPLETION")]))
+"""
+
+
 # What a user's process does: run, reload the plugin as Studio does, run again.
 _HOST = f"""
 import json, sys

@@ -17,7 +17,7 @@ from PIL import Image
 
 from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.parameters import ROWS
-from infer_segment_anything_2.sam2_batch import command_line
+from infer_segment_anything_2.sam2_batch import folder_run
 from infer_segment_anything_2.sam2_batch.command_line import main
 from infer_segment_anything_2.sam2_batch.formats import FORMATS
 from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME
@@ -239,7 +239,7 @@ class TestResuming:
             return read_picture(path)
 
         with monkeypatch.context() as patch:
-            patch.setattr(command_line, "read_picture", stop_at_b)
+            patch.setattr(folder_run, "read_picture", stop_at_b)
             assert segment(photos, *other, "--overwrite") == 130
         assert sorted(path.name for path in out.glob("*.json")) == ["a.json", SETTINGS_NAME]
         assert segment(photos, *other) == 0
@@ -326,7 +326,7 @@ class TestExitCodes:
         def stop(path: Path) -> np.ndarray:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(command_line, "read_picture", stop)
+        monkeypatch.setattr(folder_run, "read_picture", stop)
         assert segment(photos, *POINT, "--out", out) == 130
 
 
@@ -380,8 +380,8 @@ class TestDocumentation:
 def calls_in(words: str) -> list[list[str]]:
     """The words behind the program's name in each example."""
     lines = [line.strip() for line in words.replace("\\\n", " ").splitlines()]
-    program = "python -m infer_segment_anything_2 "
-    return [line.removeprefix(program).split() for line in lines if line.startswith(program)]
+    program = re.compile("(infer-segment-anything-2|python -m infer_segment_anything_2) ")
+    return [program.sub("", line, count=1).split() for line in lines if program.match(line)]
 
 
 def assert_parses(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,17 +115,18 @@ def fetch_checkpoint(
     download = _Download(row, folder, limits or DownloadLimits())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with download.lock(progress), _terminal_bar(row) as bar:
-            if download.path.exists():  # another process was faster
-                verify_checkpoint(row, download.path)
-                return download.path
+        with _terminal_bar(row) as bar:
 
             def report(done_bytes: int) -> None:
                 bar.update(done_bytes - bar.n)
                 if progress is not None:
                     progress(done_bytes, row.size_bytes)
 
-            download.run(report)
+            with download.lock(report):
+                if download.path.exists():  # another process was faster
+                    verify_checkpoint(row, download.path)
+                else:
+                    download.run(report)
     except requests.RequestException as error:
         download.fail(f"the connection failed ({error})", error)
     except (OSError, NotImplementedError) as error:  # the latter from a disk without locks
@@ -152,7 +153,7 @@ class _Download:
         ) from cause
 
     @contextlib.contextmanager
-    def lock(self, progress: OnProgress | None) -> Iterator[None]:
+    def lock(self, report: _Report) -> Iterator[None]:
         """Hold the file's lock; while another process has it, tell of that one's progress."""
         lock = FileLock(self.folder / f"{self.row.file_name}.lock")
         last_growth_s = time.monotonic()
@@ -163,8 +164,7 @@ class _Download:
                 break
             except Timeout:
                 part_bytes = self.part_bytes()
-                if progress is not None:
-                    progress(part_bytes, self.row.size_bytes)
+                report(part_bytes)
                 if part_bytes != seen_bytes:
                     seen_bytes, last_growth_s = part_bytes, time.monotonic()
                 elif time.monotonic() - last_growth_s > self.limits.lock_s:

@@ -1,0 +1,87 @@
+"""One picture of a run: read, segmented, written, and what became of it.
+
+This step knows no terminal and no folder, so that whatever hands out pictures can use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infer_segment_anything_2.errors import (
+    DeviceError,
+    ExportError,
+    ImageError,
+    PromptError,
+    SegmentAnythingError,
+)
+from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture
+
+if TYPE_CHECKING:
+    from infer_segment_anything_2.sam2_results.outcome import Segmentation
+    from infer_segment_anything_2.segmentation import OnStage, Segmenter
+
+__all__ = ["PictureDone", "segment_picture"]
+
+Write = Callable[[PictureFile, "Segmentation"], Sequence[Path]]
+"""Writes a picture's results and gives their paths; may raise ``ExportError``."""
+
+# What one picture can do wrong. Anything else would go wrong with the next one too.
+_OF_ONE_PICTURE = (ImageError, PromptError, DeviceError, ExportError)
+
+
+@dataclass(frozen=True)
+class PictureDone:
+    """What became of a picture.
+
+    Attributes:
+        picture: The picture.
+        summary: One line that says what was found; "" if it failed.
+        paths: The files and folders that were written, of the best rank; none if it failed.
+        notes: One sentence for each prompt that had to be put right.
+        error: Why it failed, None if it is done.
+    """
+
+    picture: PictureFile
+    summary: str = ""
+    paths: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: SegmentAnythingError | None = None
+
+
+def segment_picture(
+    picture: PictureFile,
+    segmenter: Segmenter,
+    parameters: Parameters,
+    write: Write,
+    on_progress: OnStage | None = None,
+) -> PictureDone:
+    """Reads a picture, segments it and writes its results.
+
+    Args:
+        picture: Which one.
+        segmenter: Keeps the network from picture to picture.
+        parameters: Prompts and settings.
+        write: Where results go, such as :meth:`.ResultFolder.write`.
+        on_progress: Called between steps of work.
+
+    Returns:
+        What became of it. That a picture, a prompt on it, the device or its files fail is an
+        outcome, not an exception: the next picture may do.
+
+    Raises:
+        CheckpointError: The weights are missing or unusable, for every picture.
+        DependencyError: A package that the network needs is missing.
+        CancelledError: ``on_progress`` raised it.
+    """
+    try:
+        image = read_picture(picture.path)
+        found = segmenter.segment(image, parameters, on_progress=on_progress)
+        paths = write(picture, found)
+    except _OF_ONE_PICTURE as error:
+        return PictureDone(picture, error=error)
+    return PictureDone(picture, found.summary, tuple(paths), found.notes)
