@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import glob
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from infer_segment_anything_2.errors import ImageError
+from infer_segment_anything_2.sam2_batch.result_names import result_names
 
 __all__ = ["PICTURE_ENDINGS", "PictureFile", "find_pictures"]
 
@@ -25,11 +25,14 @@ class PictureFile:
         path: Where it lies.
         name: Its path below the folder that was named, with "/"; the file's name otherwise.
         result_name: What the names of its results begin with; different for all pictures of a run.
+        objects: What is prompted in it, as text of ``input_objects``; None where that is not its
+            own but the run's.
     """
 
     path: Path
     name: str
     result_name: str
+    objects: str | None = None
 
 
 def find_pictures(
@@ -54,7 +57,7 @@ def find_pictures(
     return [
         PictureFile(path, name, result_name)
         for (path, name), result_name in zip(
-            found.items(), _result_names(list(found.values())), strict=True
+            found.items(), result_names(list(found.values())), strict=True
         )
     ]
 
@@ -91,20 +94,3 @@ def _is_picture(path: Path) -> bool:
 
 def _lies_in(path: Path, folder: Path | None) -> bool:
     return folder is not None and folder.resolve() in path.resolve().parents
-
-
-def _result_names(names: Sequence[str]) -> list[str]:
-    """Names without ending; with it, as in "cat_jpg", where several differ only by that."""
-    stems = [str(Path(name).with_suffix("").as_posix()) for name in names]
-    counts = Counter(stem.lower() for stem in stems)  # some file systems do not tell case
-    chosen = [
-        stem if counts[stem.lower()] == 1 else f"{stem}_{Path(name).suffix.removeprefix('.')}"
-        for stem, name in zip(stems, names, strict=True)
-    ]
-    twice = [name for name, count in Counter(map(str.lower, chosen)).items() if count > 1]
-    if twice:
-        raise ImageError(
-            f"The results of several pictures would all be named {twice[0]!r}; name the folder "
-            "that holds them, with --recursive, or give them other folders for results."
-        )
-    return chosen
