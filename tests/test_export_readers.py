@@ -74,7 +74,8 @@ each_shape = pytest.mark.parametrize(
 
 def ring_of(line: str, hw: tuple[int, int]) -> npt.NDArray[np.float64]:
     """The corners of a YOLO line in pixels."""
-    return np.array(line.split()[1:], float).reshape(-1, 2) * hw[::-1]
+    ring: npt.NDArray[np.float64] = np.array(line.split()[1:], float).reshape(-1, 2) * hw[::-1]
+    return ring
 
 
 def drawn(
