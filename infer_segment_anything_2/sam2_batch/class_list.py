@@ -28,7 +28,7 @@ def read_class_list(path: Path) -> list[str]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
         raise _unreadable(path, str(error)) from error
@@ -39,7 +39,7 @@ def read_class_list(path: Path) -> list[str]:
         content = safe_load(text) or {}
     except YAMLError as error:
         raise _unreadable(path, str(error).partition("\n")[0]) from error
-    names = content.get("names", []) if isinstance(content, dict) else None
+    names = content.get("names") or [] if isinstance(content, dict) else None
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list):

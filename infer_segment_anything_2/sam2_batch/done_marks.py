@@ -184,7 +184,7 @@ class DoneMarks:
             # What a killed run left of a line has no line end.
             for line in filter(None, lines[:-1]):
                 content.follow(json.loads(line))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ExportError(

@@ -290,7 +290,8 @@ class ResultFolder:
         if not self._marks.classes:
             self._marks.add_classes(read_class_list(self.folder / CLASSES_NAME))
         n_before = len(self._marks.classes)
-        self._marks.add_classes(class_names(objects))
+        if objects is None or objects:  # where nothing was prompted there is no class either
+            self._marks.add_classes(class_names(objects))
         path = self.folder / CLASSES_NAME
         is_new = len(self._marks.classes) > n_before
         if "yolo" in self.formats and (is_new or not path.is_file()):
@@ -336,7 +337,7 @@ class ResultFolder:
         path = self.folder / SETTINGS_NAME
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise ExportError(
