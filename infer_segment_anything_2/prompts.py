@@ -7,13 +7,13 @@ Whoever holds an :class:`ObjectPrompt` that went through :func:`fit_to_image` ma
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from infer_segment_anything_2.errors import PromptError
+from infer_segment_anything_2.errors import PromptError, quoted
 
 __all__ = [
     "BACKGROUND_LABEL",
@@ -32,6 +32,7 @@ __all__ = [
     "fit_to_image",
     "objects_from_drawing",
     "ordered",
+    "plain_values",
 ]
 
 PointXy = tuple[float, float]
@@ -53,6 +54,9 @@ _NO_CATEGORY = frozenset({"", "default", "foreground", "positive"})
 
 # A point this far beyond the border is taken as rounding and clipped; further out is a mistake.
 _POINT_SLACK_PX = 1.0
+
+# How arrays, tensors and columns turn themselves into Python's own types; "item" is of scalars.
+_TO_PLAIN = ("tolist", "to_list", "item")
 
 # How far the proportions of a mask may be from the picture's before it is worth a word.
 _MOST_STRETCH = 1.05
@@ -83,15 +87,20 @@ class PromptMask:
 class ObjectPrompt:
     """What points at one object, in pixels of the original picture.
 
+    Numbers may be given as lists, arrays or tensors; they become tuples of Python's own numbers.
+
     Attributes:
         points_xy_px: Its points, x to the right, y downwards, (0, 0) the top left corner.
-        labels: One per point, 1 on the object, 0 on the background.
+        labels: One per point, 1 on the object, 0 on the background; all 1 if none is given.
         box_xyxy_px: Its box, left, top, right, bottom, or None.
         category: Its class name where one is known, "" otherwise.
         key: The parameter it came from, "" when it was drawn.
         colour_rgb: The colour, 0 to 255, that it is to be shown in; None when that is all the same.
         mask: A mask of it that is to be bettered, or None.
         name: What messages call it, "" when its numbers say enough.
+
+    Raises:
+        PromptError: Points, labels or box are of another shape, or do not fit together.
     """
 
     points_xy_px: tuple[PointXy, ...] = ()
@@ -102,6 +111,27 @@ class ObjectPrompt:
     colour_rgb: ColourRgb | None = None
     mask: PromptMask | None = None
     name: str = ""
+
+    def __post_init__(self) -> None:
+        points = _rows(self.points_xy_px, 2, "points_xy_px", "pairs of numbers")
+        given = plain_values(self.labels)
+        labels = given if isinstance(given, list) else [given]
+        labels = labels or [FOREGROUND_LABEL] * len(points)
+        if len(labels) != len(points) or any(label not in (0, 1) for label in labels):
+            raise PromptError(
+                f"labels must be one label per point ({len(points)}), 1 on the object or 0 on the "
+                f"background, got {quoted(given)}."
+            )
+        object.__setattr__(self, "points_xy_px", tuple(points))
+        object.__setattr__(self, "labels", tuple(map(int, labels)))
+        if self.box_xyxy_px is not None:
+            boxes = _rows(self.box_xyxy_px, 4, "box_xyxy_px", "4 numbers")
+            if len(boxes) != 1:
+                raise PromptError(
+                    f"box_xyxy_px must be 4 numbers, got {len(boxes)} boxes; make an object of "
+                    "each."
+                )
+            object.__setattr__(self, "box_xyxy_px", boxes[0])
 
     @property
     def clicks_xy_px(self) -> list[PointXy]:
@@ -128,6 +158,46 @@ class DrawnBox:
     xyxy_px: BoxXyxy
     category: str = ""
     colour_rgb: ColourRgb | None = None
+
+
+def plain_values(value: object) -> object:
+    """The value in Python's own types, at any depth: arrays, tensors and columns become lists.
+
+    Raises:
+        TypeError: Part of it has no order, or can be read only once.
+    """
+    if isinstance(value, dict):
+        return {str(key): plain_values(item) for key, item in value.items()}
+    if isinstance(value, str | bytes):
+        return value
+    for method in _TO_PLAIN:
+        if callable(convert := getattr(value, method, None)):
+            converted = convert()
+            # A number of more digits than Python's own stays what it is.
+            return converted if type(converted) is type(value) else plain_values(converted)
+    if isinstance(value, Sequence):
+        return [plain_values(item) for item in value]
+    if hasattr(value, "__array__"):
+        return plain_values(np.asarray(value))
+    if isinstance(value, Set | Iterator):
+        what = "has no order" if isinstance(value, Set) else "is used up by reading it"
+        raise TypeError(f"a {type(value).__name__} {what}, make a list of it")
+    return value
+
+
+def _rows(value: object, width: int, name: str, expected: str) -> list[tuple[float, ...]]:
+    """Rows of so many numbers; a single one may stand by itself."""
+    try:
+        given = plain_values(value)
+    except TypeError as error:
+        raise PromptError(f"{name} must be {expected}, got {error}.") from None
+    rows = given if isinstance(given, list) else [given]
+    rows = [rows] if rows and not any(isinstance(row, list) for row in rows) else rows
+    for row in rows:
+        numbers = row if isinstance(row, list) else []
+        if len(numbers) != width or not all(type(number) in (int, float) for number in numbers):
+            raise PromptError(f"{name} must be {expected}, got {quoted(given)}.")
+    return [tuple(row) for row in rows]
 
 
 def objects_from_drawing(

@@ -31,6 +31,10 @@ _KEY = "input_objects"
 _FIELDS = ("box", "points", "labels", "mask", "category")
 _EXAMPLE = '[{"box": [425, 600, 700, 875]}, {"points": [[90, 80], [95, 70]], "labels": [1, 0]}]'
 _RLE_EXAMPLE = '{"size": [height, width], "counts": "..."}'
+_PIXELS_ADVICE = (
+    "got the pixels themselves; give pycocotools.mask.encode(np.asfortranarray(mask, np.uint8)), "
+    "or set the picture at input 2."
+)
 _MOST_PIXELS = 2**28
 
 
@@ -181,11 +185,13 @@ class _Entry:
         if isinstance(given, str) and given.strip():
             return MaskSource(path=given)
         if not isinstance(given, dict) or not {"size", "counts"} <= given.keys():
-            raise self.refusal(
+            expected = (
                 f"must have its mask as COCO run lengths like {_RLE_EXAMPLE}, or as a picture's "
-                "path",
-                given,
+                "path"
             )
+            if isinstance(given, list | tuple):
+                raise PromptError(f"{self.name} {expected}, {_PIXELS_ADVICE}", key=_KEY)
+            raise self.refusal(expected, given)
         size, counts = given["size"], _text_of_bytes(given["counts"])
         whole = isinstance(size, list | tuple) and all(type(side) is int for side in size)
         if not whole or len(size) != 2 or min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
