@@ -459,6 +459,7 @@ class Parameters:
         return parameters
 
     def __post_init__(self) -> None:
+        """Reads values of other types than the rows'."""
         for row in ROWS:
             value = self.value_of(row.key)
             if type(value) is not type(row.default):

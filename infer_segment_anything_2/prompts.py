@@ -55,6 +55,10 @@ _NO_CATEGORY = frozenset({"", "default", "foreground", "positive"})
 # A point this far beyond the border is taken as rounding and clipped; further out is a mistake.
 _POINT_SLACK_PX = 1.0
 
+# How far fractions for pixels may be from 0 to 1, and the largest picture in which they are pixels.
+_FRACTION_SLACK = 0.1
+_SMALLEST_PX = 2
+
 # How arrays, tensors and columns turn themselves into Python's own types; "item" is of scalars.
 _TO_PLAIN = ("tolist", "to_list", "item")
 
@@ -113,6 +117,7 @@ class ObjectPrompt:
     name: str = ""
 
     def __post_init__(self) -> None:
+        """Makes plain numbers of what was given."""
         points = _rows(self.points_xy_px, 2, "points_xy_px", "pairs of numbers")
         given = plain_values(self.labels)
         labels = given if isinstance(given, list) else [given]
@@ -270,8 +275,8 @@ def fit_to_image(
 
     Raises:
         PromptError: A coordinate is not a finite number, a box has no area or lies wholly outside,
-            or a point lies more than a pixel outside: a mask made from that would be silently
-            wrong.
+            a point lies more than a pixel outside, or what points at an object are parts of the
+            picture (0 to 1) instead of pixels: a mask made from that would be silently wrong.
     """
     fitted: list[ObjectPrompt] = []
     notes: list[str] = []
@@ -286,12 +291,47 @@ def fit_to_image(
 
 
 def _fit_one(prompt: ObjectPrompt, image_hw: tuple[int, int], notes: list[str]) -> ObjectPrompt:
+    _refuse_fractions(prompt, image_hw)
     box = prompt.box_xyxy_px
     clipped_box = None if box is None else _clip_box(box, image_hw, notes)
     points = tuple(_clip_point(point, image_hw, notes) for point in prompt.points_xy_px)
     if prompt.mask is not None:
         _tell_stretching(prompt.mask, image_hw, notes)
     return replace(prompt, points_xy_px=points, box_xyxy_px=clipped_box)
+
+
+def _refuse_fractions(prompt: ObjectPrompt, image_hw: tuple[int, int]) -> None:
+    """Refuses a box within the first pixel, and points that all are, unless in whole numbers.
+
+    (0, 0) and (1, 1) are pixels that one may point at, and so is (0.5, 0.5) in a box around it;
+    a box there holds less than a pixel, a detector's rounding of 0 and 1 included.
+    """
+    box, points = prompt.box_xyxy_px, prompt.points_xy_px
+    if box is not None and lie_in_first_pixel([box[:2], box[2:]], image_hw, _FRACTION_SLACK):
+        raise PromptError(_fractions("Box", box, image_hw), key="input_box")
+    if not points or not lie_in_first_pixel(points, image_hw):
+        return
+    parts = [point for point in points if any(number % 1 for number in point)]
+    if parts and (box is None or not any(_holds(box, point) for point in points)):
+        raise PromptError(_fractions("Point", parts[0], image_hw), key="input_point")
+
+
+def lie_in_first_pixel(
+    points: Sequence[tuple[float, ...]], image_hw: tuple[int, int], slack: float = 0
+) -> bool:
+    """Whether all points are from 0 to 1, which in a picture larger than 2 x 2 are no pixels."""
+    numbers = [number for point in points for number in point]
+    return min(image_hw) > _SMALLEST_PX and all(-slack <= n <= 1 + slack for n in numbers)
+
+
+def _fractions(noun: str, numbers: Sequence[float], image_hw: tuple[int, int]) -> str:
+    height, width = image_hw
+    in_pixels = [n * side for n, side in zip(numbers, (width, height) * 2, strict=False)]
+    return (
+        f"{noun} {_words(numbers)} must be in pixels, got numbers from 0 to 1, as parts of the "
+        f"picture are; give pixels of the original picture, which is {width} wide and {height} "
+        f"high: {_words([round(number, 1) for number in in_pixels])}?"
+    )
 
 
 def _tell_stretching(mask: PromptMask, image_hw: tuple[int, int], notes: list[str]) -> None:

@@ -276,7 +276,7 @@ def _parse_nested(
 
 
 def without_numpy_names(text: str) -> str:
-    """The same lists and numbers without "np.float32(...)", "array(...)", "tensor(...)" and such."""
+    """The same lists and numbers without "np.float32(...)", "array(...)" and "tensor(...)"."""
     return _ARRAY.sub("", _ARRAY_SCALAR.sub(r"\1\2\3", _ARRAY_FACTS.sub("", text)))
 
 
