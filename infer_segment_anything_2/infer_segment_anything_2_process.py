@@ -8,14 +8,13 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from ikomia import core, dataprocess
 
 from infer_segment_anything_2 import __version__
-from infer_segment_anything_2.errors import CancelledError, DependencyError
+from infer_segment_anything_2.errors import CancelledError
 from infer_segment_anything_2.parameters import Parameters, check_names, stringify
 from infer_segment_anything_2.sam2_host.graphics import (
     drawn_prompts,
@@ -34,10 +33,7 @@ from infer_segment_anything_2.sam2_host.outputs import (
 )
 from infer_segment_anything_2.sam2_host.progress import RunProgress
 from infer_segment_anything_2.sam2_results.painting import colours_of
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.sam2_results.outcome import Segmentation
-    from infer_segment_anything_2.segmentation import Segmenter
+from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
 __all__ = [
     "InferSegmentAnything2",
@@ -102,7 +98,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         self.add_output(LabelPictureIO())
         self.add_output(RecordsIO())
         self.is_stopping = False
-        self._segmenter: Segmenter | None = None
+        self._segmenter = Segmenter()
         self.set_param_object(
             InferSegmentAnything2Param() if param is None else copy.deepcopy(param)
         )
@@ -135,10 +131,12 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         The host calls this inside the first run's beginning, where an error loses its type: a stop
         is left to the run, which notices it too.
         """
+        progress = RunProgress(self)
         try:
-            self._load()
+            self._segmenter.load(self.get_param_object().values, progress)
         except CancelledError:
             return
+        progress.finish()
         super().init_long_process()
 
     def update_static_outputs(self) -> None:
@@ -177,15 +175,6 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         image_rgb_hwc: npt.NDArray[np.uint8] = canvas.get_image_with_graphics(self.get_output(1))
         return image_rgb_hwc
 
-    def _load(self) -> Segmenter:
-        """The engine's keeper, made on first use: this is what imports torch and sam2."""
-        if self._segmenter is None:
-            self._segmenter = _import_segmenter()()
-        progress = RunProgress(self)
-        self._segmenter.load(self.get_param_object().values, progress)
-        progress.finish()
-        return self._segmenter
-
     def _mask_prompt(self) -> npt.NDArray[np.generic] | None:
         mask_input = self.get_input(MASK_INPUT)
         if not mask_input.is_data_available():
@@ -201,7 +190,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
     def _segment(self) -> None:
         points, boxes = drawn_prompts(self.get_input(1))
         progress = RunProgress(self)
-        segmentation = self._load().segment(
+        segmentation = self._segmenter.segment(
             self.get_input(0).get_image(),
             self.get_param_object().values,
             points,
@@ -301,19 +290,3 @@ class InferSegmentAnything2ParamFactory(dataprocess.CTaskParamFactory):
     def create(self) -> InferSegmentAnything2Param:
         """Parameters with their defaults."""
         return InferSegmentAnything2Param()
-
-
-def _import_segmenter() -> type[Segmenter]:
-    """Imports the part that needs torch and sam2.
-
-    Raises:
-        DependencyError: One of them is missing; the message tells how to install it.
-    """
-    try:
-        from infer_segment_anything_2.segmentation import Segmenter
-    except ImportError as error:
-        raise DependencyError(
-            f"A package that segmentation needs cannot be imported ({error}); install what is "
-            "missing with: pip install torch torchvision && pip install sam2==1.1.0"
-        ) from error
-    return Segmenter

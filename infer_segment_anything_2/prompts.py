@@ -29,6 +29,7 @@ __all__ = [
     "Polygon",
     "PromptMask",
     "assemble_objects",
+    "fit_regions",
     "fit_to_image",
     "objects_from_drawing",
     "ordered",
@@ -99,8 +100,8 @@ class ObjectPrompt:
         box_xyxy_px: Its box, left, top, right, bottom, or None.
         category: Its class name where one is known, "" otherwise.
         key: The parameter it came from, "" when it was drawn.
-        colour_rgb: The colour, 0 to 255, that it is to be shown in; None when that is all the same.
-        mask: A mask of it that is to be bettered, or None.
+        colour_rgb: The colour, 0 to 255, that it is to be shown in; None when it does not matter.
+        mask: A mask of it that is to be refined, or None.
         name: What messages call it, "" when its numbers say enough.
 
     Raises:
@@ -288,6 +289,33 @@ def fit_to_image(
                 raise
             raise PromptError(f"{prompt.name}: {error}", key=prompt.key) from error
     return fitted, notes
+
+
+def fit_regions(
+    regions: Sequence[Polygon], image_hw: tuple[int, int]
+) -> tuple[Polygon, ...] | None:
+    """Checks regions of interest against a picture; None when there are none.
+
+    Raises:
+        PromptError: One lies wholly outside of the picture, or a number is not finite.
+    """
+    height, width = image_hw
+    for region in regions:
+        xs, ys = zip(*region, strict=True)
+        if not all(map(math.isfinite, (*xs, *ys))):
+            raise PromptError(
+                f"A region of interest must be of finite numbers, got {list(region[:4])}; give the "
+                "corners in pixels of the original picture.",
+                key="region_of_interest",
+            )
+        if max(xs) <= 0 or max(ys) <= 0 or min(xs) >= width or min(ys) >= height:
+            raise PromptError(
+                f"A region of interest from x {min(xs):g} to {max(xs):g} and y {min(ys):g} to "
+                f"{max(ys):g} lies outside the picture, which is {width} wide and {height} high; "
+                "give it in pixels of the original picture.",
+                key="region_of_interest",
+            )
+    return tuple(regions) or None
 
 
 def _fit_one(prompt: ObjectPrompt, image_hw: tuple[int, int], notes: list[str]) -> ObjectPrompt:

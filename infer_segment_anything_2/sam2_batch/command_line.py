@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from infer_segment_anything_2.errors import (
     CheckpointError,
     DependencyError,
@@ -20,7 +18,7 @@ from infer_segment_anything_2.errors import (
     SegmentAnythingError,
 )
 from infer_segment_anything_2.parameters import ROWS, Parameters
-from infer_segment_anything_2.prompts import PromptMask
+from infer_segment_anything_2.request import text_errors
 from infer_segment_anything_2.sam2_batch.exit_codes import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -36,8 +34,7 @@ from infer_segment_anything_2.sam2_batch.models import run_models
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
 from infer_segment_anything_2.sam2_batch.terminal import Progress, log_shown
-from infer_segment_anything_2.sam2_reading.object_entries import MaskSource, objects_from_entries
-from infer_segment_anything_2.sam2_reading.prompt_text import objects_from_text
+from infer_segment_anything_2.segmentation import Segmenter
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.segmentation import Segmenter
@@ -106,8 +103,8 @@ def _parameters(options: argparse.Namespace) -> Parameters:
     if options.box:
         texts["input_box"] = str(options.box)
     parameters = Parameters.from_strings(texts)
-    objects_from_text(parameters.input_point, parameters.input_point_label, parameters.input_box)
-    objects_from_entries(parameters.input_objects, _unread_mask)
+    for error in text_errors(parameters).values():
+        raise error
     return parameters
 
 
@@ -117,7 +114,7 @@ def _from_file(value: str) -> str:
         return value
     try:
         return Path(value[1:]).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: "~nobody/..."
         raise ParameterError(
             f"The file of {value!r} cannot be read: {error}; give the path of a text file behind "
             "the @.",
@@ -125,16 +122,11 @@ def _from_file(value: str) -> str:
         ) from error
 
 
-def _unread_mask(_: MaskSource) -> PromptMask:
-    """Stands for a mask prompt while the texts are looked through; it is read with the picture."""
-    return PromptMask(np.ones((1, 1), bool))
-
-
 def _segment_all(
     pictures: Sequence[PictureFile], results: ResultFolder, options: argparse.Namespace
 ) -> int:
     parameters = results.parameters
-    segmenter = _load_segmenter()
+    segmenter = Segmenter()
     failures = 0
     segmenter.load(parameters)  # before there are bars: a download draws its own
     if options.overwrite:
@@ -160,15 +152,3 @@ def _tell(done: PictureDone, progress: Progress) -> None:
     for note in done.notes:
         progress.complain(f"{path}: {note}")
     progress.tell(f"{path}: {done.summary} -> {', '.join(map(str, done.paths))}")
-
-
-def _load_segmenter() -> Segmenter:
-    # Only here: help, lists and a run with nothing left to do need no torch.
-    try:
-        from infer_segment_anything_2.segmentation import Segmenter
-    except ImportError as error:
-        raise DependencyError(
-            f"A package that the network needs does not load: {error}; install what "
-            "requirements.txt names, at least: pip install torch torchvision sam2==1.1.0"
-        ) from error
-    return Segmenter()

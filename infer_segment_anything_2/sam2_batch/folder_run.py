@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from infer_segment_anything_2.errors import (
     DeviceError,
@@ -20,14 +19,12 @@ from infer_segment_anything_2.errors import (
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.sam2_results.outcome import Segmentation
-    from infer_segment_anything_2.segmentation import OnStage, Segmenter
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
+from infer_segment_anything_2.segmentation import OnStage, Segmenter
 
 __all__ = ["PictureDone", "segment_picture"]
 
-Write = Callable[[PictureFile, "Segmentation"], Sequence[Path]]
+Write = Callable[[PictureFile, Segmentation], Sequence[Path]]
 """Writes a picture's results and gives their paths; may raise ``ExportError``."""
 
 # What one picture can do wrong. Anything else would go wrong with the next one too.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from infer_segment_anything_2.exports import (
     MASK_INDEX_NAME,
@@ -19,11 +18,9 @@ from infer_segment_anything_2.exports import (
     write_overlay,
     write_yolo,
 )
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.whole_files import write_json
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-    from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
 __all__ = ["FORMATS", "ExportOptions", "Format", "Result"]
 

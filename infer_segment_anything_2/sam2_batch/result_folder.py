@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infer_segment_anything_2.errors import ExportError, ParameterError
 from infer_segment_anything_2.parameters import ROWS, Parameters
@@ -19,11 +19,9 @@ from infer_segment_anything_2.sam2_batch.formats import (
     ExportOptions,
     Result,
 )
+from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.whole_files import remove_file, write_json
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
-    from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
 __all__ = ["SETTINGS_NAME", "ResultFolder"]
 

@@ -56,12 +56,13 @@ class MaskSource:
 ReadMask = Callable[[MaskSource], PromptMask]
 
 
-def objects_from_entries(text: str, read_mask: ReadMask) -> list[ObjectPrompt]:
+def objects_from_entries(text: str, read_mask: ReadMask | None = None) -> list[ObjectPrompt]:
     """Reads the list of objects; empty text is no objects.
 
     Args:
         text: JSON, or the same in Python's way of writing.
         read_mask: Fetches a mask. Its ``ImageError`` and ``ValueError`` become errors of the entry.
+            Without it masks are left unread: the text is judged, and no file is opened.
 
     Raises:
         PromptError: The text is no such list; the message tells the number of the entry.
@@ -118,7 +119,7 @@ class _Entry:
         words = f"{self.name} {expected}, got {quoted(got)}"
         return PromptError(f"{words}; {advice}" if advice else f"{words}.", key=_KEY)
 
-    def read(self, read_mask: ReadMask) -> ObjectPrompt:
+    def read(self, read_mask: ReadMask | None) -> ObjectPrompt:
         points = self._points()
         box, source = self._box(), self._mask_source()
         if not points and box is None and source is None:
@@ -130,7 +131,7 @@ class _Entry:
             category=self._category(),
             key=_KEY,
             name=self.name,
-            mask=None if source is None else self._read_mask(source, read_mask),
+            mask=self._read_mask(source, read_mask) if source and read_mask else None,
         )
 
     def _points(self) -> list[PointXy]:

@@ -286,6 +286,13 @@ class TestExitCodes:
             pytest.param(
                 (*POINT, "--input-point", "[1, 2]"), "two forms of one prompt", id="both-forms"
             ),
+            pytest.param(
+                ("--region-of-interest", "[[1, 2], [3]]"), "region_of_interest", id="region"
+            ),
+            pytest.param(("--point-grids", "[[2, 3]]"), "point_grids", id="grids"),
+            pytest.param(
+                ("--input-box", "@~nobody-of-that-name/boxes.txt"), "cannot be read", id="home"
+            ),
             pytest.param(("--model-path", "nowhere.pt"), "No weights file lies at", id="weights"),
         ],
     )
