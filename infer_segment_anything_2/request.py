@@ -18,8 +18,6 @@ from infer_segment_anything_2.prompts import (
     DrawnPoint,
     ObjectPrompt,
     Polygon,
-    fit_regions,
-    fit_to_image,
     objects_from_drawing,
 )
 from infer_segment_anything_2.sam2_engine.settings import (
@@ -28,6 +26,7 @@ from infer_segment_anything_2.sam2_engine.settings import (
     PredictionSettings,
     TileSettings,
 )
+from infer_segment_anything_2.sam2_reading.fitting import fit_regions, fit_to_image
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
 from infer_segment_anything_2.sam2_reading.prompt_masks import mask_from_picture, read_mask
 from infer_segment_anything_2.sam2_reading.prompt_text import (

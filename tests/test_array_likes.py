@@ -11,8 +11,9 @@ import torch
 
 from infer_segment_anything_2.errors import ParameterError, PromptError
 from infer_segment_anything_2.parameters import Parameters, stringify
-from infer_segment_anything_2.prompts import ObjectPrompt, fit_to_image
-from infer_segment_anything_2.request import prompt_errors
+from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.request import text_errors
+from infer_segment_anything_2.sam2_reading.fitting import fit_to_image
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
 from infer_segment_anything_2.sam2_reading.prompt_text import (
     parse_boxes,
@@ -204,6 +205,6 @@ class TestObjectPrompt:
         with pytest.raises(PromptError, match="box_xyxy_px must be 4 numbers"):
             ObjectPrompt(box_xyxy_px=box)
 
-    def test_prompt_errors_read_what_was_built(self) -> None:
+    def test_text_errors_read_what_was_built(self) -> None:
         built = Parameters(input_point=torch.tensor([1.0, 2.0, 3.0]))  # type: ignore[arg-type]
-        assert "each of the points is 2 numbers" in str(prompt_errors(built)["input_point"])
+        assert "each of the points is 2 numbers" in str(text_errors(built)["input_point"])

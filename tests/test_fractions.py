@@ -12,11 +12,11 @@ from infer_segment_anything_2.prompts import (
     DrawnPoint,
     ObjectPrompt,
     PromptMask,
-    fit_to_image,
     objects_from_drawing,
 )
+from infer_segment_anything_2.sam2_reading.fitting import fit_regions, fit_to_image
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
-from infer_segment_anything_2.sam2_reading.prompt_text import objects_from_text
+from infer_segment_anything_2.sam2_reading.prompt_text import objects_from_text, parse_regions
 
 IMAGE_HW = (400, 600)
 
@@ -75,6 +75,15 @@ class TestFractions:
     def test_a_number_that_is_none_is_told_as_such(self, wrong: float) -> None:
         with pytest.raises(PromptError, match="must be of finite numbers"):
             fit_to_image([ObjectPrompt(((0.5, wrong),), (1,))], IMAGE_HW)
+
+    @pytest.mark.parametrize("region", ["[[0.1, 0.1], [0.9, 0.1], [0.5, 1]]", "[0, 0, 1, 1]"])
+    def test_regions_of_interest_are_refused(self, region: str) -> None:
+        with pytest.raises(PromptError, match="must be in pixels, got numbers from 0 to 1"):
+            fit_regions(parse_regions(region), IMAGE_HW)
+
+    def test_a_region_in_pixels_is_not(self) -> None:
+        regions = parse_regions("[[0, 0], [1, 0], [5, 9]]")
+        assert fit_regions(regions, IMAGE_HW) == tuple(regions)
 
     def test_the_message_gives_the_pixels(self) -> None:
         with pytest.raises(PromptError) as caught:
