@@ -16,6 +16,7 @@ from ikomia import core, dataprocess
 from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import CancelledError
 from infer_segment_anything_2.parameters import Parameters, check_names, stringify
+from infer_segment_anything_2.request import TEXT_KEYS, raise_first, text_errors
 from infer_segment_anything_2.sam2_host.graphics import (
     drawn_prompts,
     drawn_regions,
@@ -32,6 +33,8 @@ from infer_segment_anything_2.sam2_host.outputs import (
     show_labels,
 )
 from infer_segment_anything_2.sam2_host.progress import RunProgress
+from infer_segment_anything_2.sam2_host.same_picture import SamePictures
+from infer_segment_anything_2.sam2_host.warnings_shown import Warnings, show_warnings
 from infer_segment_anything_2.sam2_results.painting import colours_of
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
@@ -71,8 +74,14 @@ class InferSegmentAnything2Param(core.CWorkflowTaskParam):
 
         Raises:
             ParameterError: A value does not parse or is out of range.
+            PromptError: A prompt that is new does not parse.
         """
-        self.values = Parameters.from_strings(stringify(params), base=self.values)
+        values = Parameters.from_strings(stringify(params), base=self.values)
+        # One by one: the host hands over what it has, which need not fit together yet.
+        new = [key for key in TEXT_KEYS if values.value_of(key) != self.values.value_of(key)]
+        for key in new:
+            raise_first(text_errors(values, [key]))
+        self.values = values
 
     def get_values(self) -> dict[str, str]:
         """Writes the host's map of strings."""
@@ -99,6 +108,9 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         self.add_output(RecordsIO())
         self.is_stopping = False
         self._segmenter = Segmenter()
+        self._warnings = Warnings()
+        self._same_pictures = SamePictures()
+        show_warnings()
         self.set_param_object(
             InferSegmentAnything2Param() if param is None else copy.deepcopy(param)
         )
@@ -109,12 +121,16 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         Raises:
             ParameterError: A name is unknown, a value does not parse or is out of range. Nothing
                 is changed then.
+            PromptError: A prompt makes no sense on any picture, in itself or with the others that
+                are given with it. Nothing is changed then.
         """
         check_names(params)
         texts = stringify(params)
         # Read here first: an error from below the host's call would lose its type.
-        Parameters.from_strings(texts, base=self.get_param_object().values)
+        values = Parameters.from_strings(texts, base=self.get_param_object().values)
+        raise_first(text_errors(values, texts))
         super().set_parameters(texts)
+        self._warnings.forget()
 
     def get_progress_steps(self) -> int:
         """Steps known before the run; the run adds its own when it knows them."""
@@ -187,7 +203,16 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         picture: npt.NDArray[np.generic] = mask_input.get_image()
         return picture
 
+    def _warn(self, text: str) -> None:
+        self._warnings.say(text, in_video=_frame_number(self.get_input(0)) is not None)
+
     def _segment(self) -> None:
+        if _frame_number(self.get_input(0)) == 0:
+            self._warnings.forget()
+        if note := self._same_pictures.note(
+            self.get_input(0), in_folder=self.get_output(RECORDS_OUTPUT).auto_save
+        ):
+            self._warn(note)
         points, boxes = drawn_prompts(self.get_input(1))
         progress = RunProgress(self)
         segmentation = self._segmenter.segment(
@@ -202,7 +227,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         )
         progress.finish()
         for note in segmentation.notes:
-            logger.warning("%s", note)
+            self._warn(note)
         logger.info("%s", segmentation.summary)
         self._show(segmentation)
 
@@ -217,15 +242,11 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
                 self.name, masks, segmentation.categories(masks), colours_rgb, share_bytes
             )
             if left_out:
-                logger.warning(
-                    "Output %d holds the first %d of %d masks: the host keeps each at the "
-                    "picture's size, and more would take over %d MB. All are in outputs %d and %d.",
-                    rank,
-                    len(masks) - left_out,
-                    len(masks),
-                    share_bytes // 2**20,
-                    LABEL_OUTPUT,
-                    RECORDS_OUTPUT,
+                self._warn(
+                    f"Output {rank} holds the first {len(masks) - left_out} of {len(masks)} masks: "
+                    "the host keeps each at the picture's size, and more would take over "
+                    f"{share_bytes // 2**20} MB. All are in outputs {LABEL_OUTPUT} and "
+                    f"{RECORDS_OUTPUT}."
                 )
         colours_rgb = colours_of(best, segmentation.objects)
         show_labels(self.get_output(LABEL_OUTPUT), best, colours_rgb)
@@ -235,6 +256,12 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         # Only now: the end of the run forwards the input and paints an overlay of its own.
         self.get_output(0).set_image(segmentation.image_rgb_hwc)
         self.get_output(0).set_overlay_mask(overlay_rgba(best, colours_rgb))
+
+
+def _frame_number(picture_input: dataprocess.CImageIO) -> int | None:
+    """The number of a video's frame, None of a picture."""
+    is_frame = hasattr(picture_input, "get_current_pos")
+    return int(picture_input.get_current_pos()) if is_frame else None
 
 
 class InferSegmentAnything2Factory(dataprocess.CTaskFactory):
@@ -264,7 +291,9 @@ class InferSegmentAnything2Factory(dataprocess.CTaskFactory):
         info.license = "Apache-2.0"
         info.min_ikomia_version = "0.16.0"
         info.min_python_version = "3.10.0"
-        info.documentation_link = "https://github.com/facebookresearch/sam2"
+        info.documentation_link = (
+            "https://github.com/Ikomia-hub/infer_segment_anything_2/blob/main/README.md"
+        )
         info.repository = "https://github.com/Ikomia-hub/infer_segment_anything_2"
         info.original_repository = "https://github.com/facebookresearch/sam2"
         info.keywords = "SAM2,segment anything,instance segmentation,interactive,prompt,zero-shot"

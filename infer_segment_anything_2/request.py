@@ -6,13 +6,14 @@ with a text before anything is loaded; what only a picture can tell comes with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from infer_segment_anything_2.errors import PromptError
-from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.prompts import (
     DrawnBox,
     DrawnPoint,
@@ -44,12 +45,14 @@ __all__ = [
     "grid_settings",
     "objects_of",
     "prediction_settings",
+    "raise_first",
     "regions_of",
     "text_errors",
     "tile_settings",
 ]
 
 _SMALLEST_TILE_PX = 64
+_MOST_LAYERS = int(next(row.maximum for row in ROWS if row.key == "crop_n_layers"))
 
 
 def objects_of(
@@ -199,15 +202,30 @@ TEXT_KEYS = tuple(_TEXTS)
 """The parameters whose texts are judged here."""
 
 
-def text_errors(parameters: Parameters) -> dict[str, PromptError]:
-    """What is wrong with each text, or with all together when each is readable, by its key."""
+_TOGETHER = frozenset({"input_point", "input_point_label", "input_box"})
+
+
+def text_errors(
+    parameters: Parameters, given: Collection[str] | None = None
+) -> dict[str, PromptError]:
+    """What is wrong with each text, or with all together when each is readable, by its key.
+
+    Args:
+        parameters: Whose texts.
+        given: The parameters that are to blame; None for all. Texts set one after the other need
+            not fit together yet, so that is asked only of those that are given at once.
+    """
     errors: dict[str, PromptError] = {}
     for key, parse in _TEXTS.items():
+        if given is not None and key not in given:
+            continue
         try:
             parse(parameters)
         except PromptError as error:
             errors[key] = error
-    if not errors:
+    if "point_grids" in errors and "crop_n_layers" not in (given or ["crop_n_layers"]):
+        errors.update(_of_any_layers(errors.pop("point_grids"), parameters))
+    if not errors and (given is None or len(_TOGETHER.intersection(given)) > 1):
         try:
             objects_from_text(
                 parameters.input_point, parameters.input_point_label, parameters.input_box
@@ -215,3 +233,18 @@ def text_errors(parameters: Parameters) -> dict[str, PromptError]:
         except PromptError as error:
             errors[error.key] = error
     return errors
+
+
+def _of_any_layers(error: PromptError, parameters: Parameters) -> dict[str, PromptError]:
+    """The error of point grids, unless another number of crop layers, set later, mends it."""
+    for n_layers in range(1, _MOST_LAYERS + 2):
+        with contextlib.suppress(PromptError):
+            parse_point_grids(parameters.point_grids, n_layers)
+            return {}
+    return {"point_grids": error}
+
+
+def raise_first(errors: dict[str, PromptError]) -> None:
+    """Raises the first error of :func:`text_errors`, if there is any."""
+    for error in errors.values():
+        raise error

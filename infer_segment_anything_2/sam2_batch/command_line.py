@@ -18,7 +18,7 @@ from infer_segment_anything_2.errors import (
     SegmentAnythingError,
 )
 from infer_segment_anything_2.parameters import ROWS, Parameters
-from infer_segment_anything_2.request import text_errors
+from infer_segment_anything_2.request import raise_first, text_errors
 from infer_segment_anything_2.sam2_batch.exit_codes import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -103,8 +103,7 @@ def _parameters(options: argparse.Namespace) -> Parameters:
     if options.box:
         texts["input_box"] = str(options.box)
     parameters = Parameters.from_strings(texts)
-    for error in text_errors(parameters).values():
-        raise error
+    raise_first(text_errors(parameters))
     return parameters
 
 
