@@ -26,6 +26,11 @@ from infer_segment_anything_2.request import (
     with_mask,
 )
 from infer_segment_anything_2.sam2_engine.engine import Engine
+from infer_segment_anything_2.sam2_engine.everything.crops import (
+    layer_grids,
+    make_crops,
+    points_of_interest,
+)
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.hardware.devices import choose_device, choose_precision
 from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
@@ -131,6 +136,7 @@ class Segmenter:
                 engine, image_rgb_hwc, parameters, regions, _stage(on_progress, "points")
             )
             ranked = (masks,)
+            notes += _notes_on_regions(parameters, regions, image_hw, filter_counts)
         nothing = MaskSet.empty(image_hw)
         first, second, third = (*ranked, *[nothing] * (_RANKS - len(ranked)))
         return Segmentation(
@@ -203,6 +209,33 @@ def _generate(
         .reach("after_cleaning", cleaned.after_duplicates)
         .reach("shown", cleaned.after_overlap)
     )
+
+
+def _notes_on_regions(
+    parameters: Parameters,
+    regions: tuple[Polygon, ...] | None,
+    image_hw: tuple[int, int],
+    counts: FilterCounts,
+) -> list[str]:
+    """Names the regions of interest in which no point was asked."""
+    if not regions:
+        return []
+    grid = grid_settings(parameters, regions)
+    crops = make_crops(image_hw, grid.crop_n_layers, grid.crop_overlap_ratio)
+    if parameters.tile_size and counts.points:
+        return []  # each tile has the whole grid
+    notes = []
+    for region in regions:
+        points = (
+            points_of_interest(layer_grids(grid)[crop.layer], crop, (region,)) for crop in crops
+        )
+        if not any(map(len, points)):
+            notes.append(
+                f"No grid point falls into the region of interest at {list(region[:4])}, so "
+                "nothing was searched for there; raise points_per_side (now "
+                f"{parameters.points_per_side}) or enlarge the region."
+            )
+    return notes
 
 
 def _provenance(model: LoadedModel, parameters: Parameters) -> dict[str, Any]:
