@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ from infer_segment_anything_2.sam2_engine.weights.finding import (
     locate_checkpoint,
 )
 from infer_segment_anything_2.sam2_reading.object_entries import MaskSource, objects_from_entries
-from infer_segment_anything_2.sam2_reading.picture_files import read_picture
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture_file
 from infer_segment_anything_2.sam2_reading.prompt_text import objects_from_text
 
 if TYPE_CHECKING:
@@ -88,9 +89,18 @@ def _complain(error: SegmentAnythingError, exit_code: int) -> int:
     return exit_code
 
 
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 def _segment(options: argparse.Namespace) -> int:
     parameters = _parameters(options)
-    pictures = find_pictures(options.pictures, out=options.out, recursive=options.recursive)
+    pictures = find_pictures(
+        options.pictures,
+        out=options.out,
+        recursive=options.recursive,
+        tell=lambda line: None if options.quiet else _tell(line),
+    )
     wanted = [name for names in options.format or [["coco"]] for name in names]
     export_options = ExportOptions(options.affine, options.crs, options.opacity)
     results = ResultFolder(options.out, tuple(dict.fromkeys(wanted)), export_options, parameters)
@@ -160,8 +170,11 @@ def _segment_all(
         for picture in pictures:
             progress.begin(picture)
             try:
-                image = read_picture(picture.path)
-                found = segmenter.segment(image, parameters, on_progress=progress.show_stage)
+                content = read_picture_file(picture.path)
+                found = segmenter.segment(
+                    content.pixels_hwc, parameters, on_progress=progress.show_stage
+                )
+                found = replace(found, notes=(*content.notes, *found.notes))
                 paths = results.write(picture, found)
             except (ImageError, PromptError, DeviceError, ExportError) as error:
                 failures += 1
