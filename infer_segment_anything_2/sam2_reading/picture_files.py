@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.sam2_reading.tiff_files import (
@@ -86,13 +86,18 @@ def read_picture_file(path: Path) -> PictureContent:
                 return PictureContent(*tiff)
     except TiffError as error:
         trouble = str(error)
+        if not error.may_be_read_otherwise:
+            raise ImageError(
+                f"The picture {path} cannot be read, expected a whole picture file, got: "
+                f"{trouble}. Copy or save it again, or convert it to PNG."
+            ) from error
     try:
         with _large_pictures(), Image.open(path) as opened:
             return _content(path, opened)
     except UnidentifiedImageError as error:
-        reason = f" ({trouble})" if trouble else ""
+        told = f" ({trouble})" if trouble else ""
         raise ImageError(
-            f"{path} is no picture that can be read{reason}, expected one such as PNG, JPEG or "
+            f"{path} is no picture that can be read{told}, expected one such as PNG, JPEG or "
             "TIFF; convert it to PNG."
         ) from error
     except Image.DecompressionBombError as error:
@@ -110,7 +115,7 @@ def read_picture_file(path: Path) -> PictureContent:
         ) from error
 
 
-def _content(path: Path, opened: Image.Image) -> PictureContent:
+def _content(path: Path, opened: ImageFile.ImageFile) -> PictureContent:
     notes: tuple[str, ...] = ()
     deep = _deep_colours(path, opened)
     if deep is not None:
@@ -129,7 +134,7 @@ def _content(path: Path, opened: Image.Image) -> PictureContent:
 
 
 def _deep_colours(
-    path: Path, opened: Image.Image
+    path: Path, opened: ImageFile.ImageFile
 ) -> tuple[npt.NDArray[Any], tuple[str, ...]] | None:
     """Colours of more than 8 bits, which Pillow would cut to 8; None for all other pictures."""
     if opened.format == "PNG":
@@ -143,14 +148,14 @@ def _deep_colours(
     return None
 
 
-def _png_of_16_bits(path: Path, opened: Image.Image) -> npt.NDArray[np.uint16] | None:
+def _png_of_16_bits(path: Path, opened: ImageFile.ImageFile) -> npt.NDArray[np.uint16] | None:
     """Decodes twice, to the upper and to the lower byte of each channel."""
     raw_mode = opened.tile[0][3] if opened.tile else None
     raw_mode = raw_mode[0] if isinstance(raw_mode, tuple) else raw_mode
     if raw_mode == "LA;16B":
         # Its four bytes are unpacked as if they were four channels.
         bytes_hwc = _unpacked(path, "RGBA").astype(np.uint16)
-        return bytes_hwc[..., 0::2] << 8 | bytes_hwc[..., 1::2]
+        return np.asarray(bytes_hwc[..., 0::2] << 8 | bytes_hwc[..., 1::2], np.uint16)
     if raw_mode not in _LOWER_BYTE:
         return None
     upper = _unpacked(path, raw_mode).astype(np.uint16)

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage
+from tifffile import PHOTOMETRIC, PLANARCONFIG, TiffFile, TiffFileError, TiffPage
 
-__all__ = ["Georeference", "TiffContent", "TiffError", "is_tiff", "read_tiff"]
+from infer_segment_anything_2.errors import first_line
+
+__all__ = ["Georeference", "TiffContent", "TiffError", "is_tiff", "misread_by_ikomia", "read_tiff"]
 
 _HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # What tifffile and its decoders raise for damaged files and unknown compressions; those of
@@ -24,6 +26,7 @@ _READING_ERRORS = (
     AssertionError,
     AttributeError,
     EOFError,
+    ImportError,
     LookupError,
     MemoryError,
     NotImplementedError,
@@ -50,7 +53,16 @@ _USER_DEFINED = 32767
 
 
 class TiffError(Exception):
-    """tifffile cannot read a file; another reader may."""
+    """tifffile cannot read a file.
+
+    Attributes:
+        may_be_read_otherwise: Whether another reader may; not colours of more than 8 bits, of
+            which Pillow makes noise or black.
+    """
+
+    def __init__(self, message: str, *, may_be_read_otherwise: bool = True) -> None:
+        super().__init__(message)
+        self.may_be_read_otherwise = may_be_read_otherwise
 
 
 @dataclass(frozen=True)
@@ -98,15 +110,38 @@ def read_tiff(path: Path, most_pixels: int) -> TiffContent | None:
     Raises:
         TiffError: It cannot be read; the text says why.
     """
+    is_deep = False
     try:
         with TiffFile(path) as tiff:
             page = tiff.pages.first
+            is_deep = page.bitspersample > 8 and page.samplesperpixel > 1
             if page.photometric not in _OURS or page.imagewidth * page.imagelength > most_pixels:
                 return None
             _check_is_whole(page, path.stat().st_size)
             return _content(tiff, page)
     except _READING_ERRORS as error:
-        raise TiffError(str(error).strip().partition("\n")[0] or type(error).__name__) from error
+        raise TiffError(first_line(error), may_be_read_otherwise=not is_deep) from error
+
+
+def misread_by_ikomia(path: Path) -> bool:
+    """Tells whether the host's reader (OpenCV 4.12) takes a TIFF for another picture.
+
+    That is so of bands of more than 8 bits in planes, which it reads as noise, and of three and
+    more bands that are not tagged as colours, of which it reads one.
+    """
+    try:
+        if not is_tiff(path):
+            return False
+        with TiffFile(path) as tiff:
+            page = tiff.pages.first
+            is_deep = page.bitspersample > 8
+            is_in_planes = page.planarconfig == PLANARCONFIG.SEPARATE
+            is_untagged = page.photometric == PHOTOMETRIC.MINISBLACK
+            return bool(
+                page.samplesperpixel >= _COLOURS and is_deep and (is_in_planes or is_untagged)
+            )
+    except _READING_ERRORS:
+        return False
 
 
 def _check_is_whole(page: TiffPage, n_bytes: int) -> None:
@@ -114,7 +149,7 @@ def _check_is_whole(page: TiffPage, n_bytes: int) -> None:
         start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
     )
     if max(ends, default=0) > n_bytes:
-        raise TiffError("the file ends before the picture does")
+        raise EOFError("the file ends before the picture does")
 
 
 def _content(tiff: TiffFile, page: TiffPage) -> TiffContent:

@@ -133,3 +133,25 @@ class TestPicturePath:
         workflow.run_on(path=str(tmp_path / "a.tif"))
         expected = to_rgb8(read_picture(tmp_path / "a.tif"))
         assert np.array_equal(task.get_output(0).get_image(), expected)
+
+    @pytest.mark.parametrize(
+        ("options", "is_said"),
+        [
+            pytest.param({"planarconfig": "separate"}, True, id="planes"),
+            pytest.param({"planarconfig": "contig"}, False, id="pixels"),
+        ],
+    )
+    def test_a_file_that_the_host_takes_for_noise_is_named(
+        self,
+        options: dict[str, Any],
+        is_said: bool,
+        new_workflow: NewWorkflow,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        planar = options["planarconfig"] == "separate"
+        pixels = np.ascontiguousarray(COLOURS.transpose(2, 0, 1)) if planar else COLOURS
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", **options)
+        workflow, _ = new_workflow(input_point="[60, 80]")
+        workflow.run_on(path=str(tmp_path / "a.tif"))
+        assert ("Ikomia does not read the bands of" in caplog.text) == is_said

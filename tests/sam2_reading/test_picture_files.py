@@ -21,14 +21,13 @@ ORIENTATION = 0x0112  # EXIF's tag
 def png_of_16_bits(pixels_hwc: np.ndarray, *, is_interlaced: bool) -> bytes:
     """A PNG of big-endian values, unfiltered; interlaced (Adam7) on request."""
     if not is_interlaced:
-        content: bytes = png_encode(pixels_hwc)
-        return content
+        return bytes(png_encode(pixels_hwc))
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc32(kind + body))
 
-    starts_and_steps = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4))
-    starts_and_steps += ((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    starts_and_steps = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4)]
+    starts_and_steps += [(2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
     lines = b""
     for top, left, down, across in starts_and_steps:
         for row in pixels_hwc[top::down, left::across]:

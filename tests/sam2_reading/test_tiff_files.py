@@ -232,3 +232,15 @@ class TestDamage:
         os.truncate(path, int(path.stat().st_size * share))
         with pytest.raises(ImageError, match=r"a\.tif (is no picture|cannot be read)"):
             read_picture(path)
+
+    def test_deep_colours_that_cannot_be_decoded_are_refused_not_read_as_black(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write(tmp_path / "a.tif", DEEP, photometric="rgb", compression="lzw")
+
+        def no_decoder(*_: object) -> None:
+            raise ValueError("LZW requires the 'imagecodecs' package")
+
+        monkeypatch.setattr(tifffile.TiffPage, "asarray", no_decoder)
+        with pytest.raises(ImageError, match="got: LZW requires the 'imagecodecs' package"):
+            read_picture(path)

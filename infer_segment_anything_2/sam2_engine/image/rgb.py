@@ -90,20 +90,19 @@ def _to_8_bit(
     # A long double may be too large for a double, which makes it infinite.
     with np.errstate(over="ignore", invalid="ignore"):
         numbers: _Values = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
-    is_there = np.isfinite(numbers)
-    every = numbers[is_there]
-    if hidden is not None:
-        is_there &= ~hidden
-    seen = every if hidden is None else numbers[is_there]
+    is_float = values.dtype.kind == "f"
+    every = numbers[np.isfinite(numbers)] if is_float else numbers.ravel()
+    seen = every if hidden is None else numbers[np.isfinite(numbers) & ~hidden]
     low, high = _range(seen[:: seen.size // _SAMPLE + 1])
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+    if is_float and low >= 0 and high <= 1:
         scale_low, scale_high = 0.0, 1.0
-    elif _looks_like_8_bit(every, values.dtype.kind):
+    elif _looks_like_8_bit(every, is_float=is_float):
         scale_low, scale_high = 0.0, 255.0
         low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
     else:
         scale_low, scale_high = low, high
-    np.nan_to_num(numbers, copy=False, nan=low, posinf=high, neginf=low)
+    if is_float:
+        np.nan_to_num(numbers, copy=False, nan=low, posinf=high, neginf=low)
     if hidden is not None:
         numbers[hidden] = low
     np.clip(numbers, low, high, out=numbers)
@@ -113,11 +112,11 @@ def _to_8_bit(
     return levels
 
 
-def _looks_like_8_bit(finite: _Values, kind: str) -> bool:
+def _looks_like_8_bit(finite: _Values, *, is_float: bool) -> bool:
     """Tells whether these are levels of 8 bits in a wider type."""
     if not finite.size or finite.min() < 0 or finite.max() > 255:
         return not finite.size
-    return kind != "f" or bool(np.array_equal(np.rint(finite), finite))
+    return not is_float or bool(np.array_equal(np.rint(finite), finite))
 
 
 def _range(finite: _Values) -> tuple[float, float]:
@@ -135,7 +134,7 @@ def _range(finite: _Values) -> tuple[float, float]:
 def _without_lone_end(finite: _Values) -> _Values:
     """Less the lowest or highest value, where it lies far from the others; else the same array."""
     for end, sign in ((finite.min(), 1), (finite.max(), -1)):
-        others = finite[finite != end]
+        others: _Values = finite[finite != end]
         levels = np.unique(others[:: others.size // _SAMPLE_OF_LEVELS + 1])
         if len(levels) < _FEWEST_OTHERS:
             continue
