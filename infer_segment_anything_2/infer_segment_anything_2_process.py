@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ from infer_segment_anything_2.sam2_host.outputs import (
     show_labels,
 )
 from infer_segment_anything_2.sam2_host.progress import RunProgress
+from infer_segment_anything_2.sam2_reading.tiff_files import misread_by_ikomia
 from infer_segment_anything_2.sam2_results.painting import colours_of
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
@@ -201,6 +203,14 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             only_prompted=self.get_input(1).name == _NAME_OF_FED_GRAPHICS,
         )
         progress.finish()
+        source = self.get_input(0).source_file_path
+        if source and misread_by_ikomia(Path(source)):
+            logger.warning(
+                "Ikomia does not read the bands of %s rightly; write them pixel by pixel and "
+                "tagged as colours (gdal_translate -co INTERLEAVE=PIXEL -co PHOTOMETRIC=RGB), or "
+                "use run_on(array=...).",
+                source,
+            )
         for note in segmentation.notes:
             logger.warning("%s", note)
         logger.info("%s", segmentation.summary)
