@@ -130,6 +130,9 @@ class FastMaskDecoder:
         with torch.no_grad():
             encoder: Any = model.sam_prompt_encoder
             self._no_mask_c = encoder.no_mask_embed.weight.detach()[0]
+            self._no_memory_c = torch.zeros_like(self._no_mask_c)
+            if model.directly_add_no_mem_embed:
+                self._no_memory_c = model.no_mem_embed.detach()[0, 0]
             self._positions_bchw = encoder.get_dense_pe().to(self._no_mask_c.dtype)
             mask_basis_rc = _mask_prompt_basis(encoder)
             self._mask_basis_rc = self._rounded(mask_basis_rc)
@@ -193,7 +196,8 @@ class FastMaskDecoder:
         Args:
             embedding: The picture's features.
         """
-        image_cn = embedding.image_embed_bchw[0].flatten(1) + self._no_mask_c[:, None]
+        image_cn = embedding.image_embed_bchw[0].flatten(1) + self._no_memory_c[:, None]
+        image_cn = image_cn + self._no_mask_c[:, None]
         image_cn = image_cn.to(self._dtype)
         readings, norms = [], []
         for level, writing in enumerate(self._writings):
@@ -382,7 +386,8 @@ class FastMaskDecoder:
         """Meta's own transformer: its tokens, and the rewritten pictures without c."""
         if dense_bchw is None:
             dense_bchw = self._no_mask_c[:, None, None].expand(len(tokens_btc), -1, 1, 1)
-        image_bchw = image.embedding.image_embed_bchw.to(tokens_btc.dtype) + dense_bchw
+        image_bchw = image.embedding.image_embed_bchw + self._no_memory_c[:, None, None]
+        image_bchw = image_bchw.to(tokens_btc.dtype) + dense_bchw
         positions_bchw = self._positions_bchw.expand_as(image_bchw)
         queries_btc, image_bnc = self._transformer(image_bchw, positions_bchw, tokens_btc)
         return queries_btc, image_bnc.to(self._dtype) - self._last_offset_c

@@ -67,8 +67,6 @@ def embed_image(
     with context:
         levels = network.forward_image(pixels)["backbone_fpn"]
     high_res_0, high_res_1, image_embed = (level.float() for level in levels[-3:])
-    if network.directly_add_no_mem_embed:
-        image_embed = image_embed + network.no_mem_embed.view(1, -1, 1, 1)
     return Embedding(
         image_embed_bchw=image_embed,
         high_res_feats=(high_res_0, high_res_1),
