@@ -203,10 +203,10 @@ class Tracker:
         present = [number for number in followed if answers[number].is_there]
         absent = [number for number in followed if not answers[number].is_there]
         features: dict[int, Tensor] = {}
-        for numbers, binarise in (
+        for numbers, were_prompted in (
             (present, False),
             (absent[:1], False),  # their masks are all the same
-            ([*prompted], frame.settings.binarise_prompted),
+            ([*prompted], True),
         ):
             for some in _chunks(numbers, frame.settings.batch_objects):
                 with self._in_precision():
@@ -215,7 +215,8 @@ class Tracker:
                         frame.image.image_embed_bchw,
                         torch.cat([answers[number].logits_nhw for number in some]),
                         torch.cat([answers[number].presence_n for number in some]),
-                        binarise=binarise,
+                        were_prompted=were_prompted,
+                        binarise=frame.settings.binarise_prompted,
                     )
                 features.update(zip(some, encoded, strict=True))
         features.update((number, features[absent[0]]) for number in absent)
