@@ -45,9 +45,10 @@ def encode_memories(
     masks_n1hw = (logits_n1hw > 0).float() if is_sharp else logits_n1hw.sigmoid()
     masks_n1hw = masks_n1hw.mul_(base.sigmoid_scale_for_mem_enc)
     masks_n1hw = masks_n1hw.add_(base.sigmoid_bias_for_mem_enc)
-    mixed_nchw = encoder.pix_feat_proj(image_embed_1chw) + encoder.mask_downsampler(masks_n1hw)
-    # Meta's features lie in this order in memory, and convolutions round by it.
-    features_nchw = encoder.out_proj(encoder.fuser(mixed_nchw.contiguous()))
+    # Meta's lie in this order in memory, which convolutions round by; the encoder's do not.
+    picture_1chw = encoder.pix_feat_proj(image_embed_1chw.contiguous())
+    mixed_nchw = picture_1chw + encoder.mask_downsampler(masks_n1hw)
+    features_nchw = encoder.out_proj(encoder.fuser(mixed_nchw))
     if base.no_obj_embed_spatial is not None:
         is_absent_n1 = 1 - (presence_n[:, None] > 0).float()
         features_nchw = features_nchw + (is_absent_n1 * base.no_obj_embed_spatial)[..., None, None]
