@@ -16,7 +16,7 @@ from skimage import data
 from torch import Tensor
 
 from infer_segment_anything_2.prompts import ObjectPrompt
-from infer_segment_anything_2.sam2_engine.image.embedding import Embedding, embed_image
+from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
 from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input
 from infer_segment_anything_2.sam2_engine.settings import TrackingSettings
 from infer_segment_anything_2.sam2_engine.tracking.object_memory import TrackerState
@@ -26,14 +26,6 @@ from tests.networks import nano_network
 Image = npt.NDArray[np.uint8]
 Script = Mapping[int, Mapping[int, ObjectPrompt]]
 """What is prompted: per frame the objects by their ids."""
-
-_MEMORY_PARTS = (
-    "memory_",
-    "maskmem_tpos_enc",
-    "mask_downsample",
-    "no_obj_",
-    "obj_ptr_",
-)
 
 
 def clip(n_frames: int, height: int = 96, width: int = 128) -> list[Image]:
@@ -53,23 +45,27 @@ def clip(n_frames: int, height: int = 96, width: int = 128) -> list[Image]:
     return frames
 
 
-def rough_network(network: SAM2Base, presence: float = 10.0, seed: int = 0) -> SAM2Base:
-    """A network whose memory has an effect and hides no mask, whether it was trained or not.
+def rough_network(network: SAM2Base, presence: float = 0.0) -> SAM2Base:
+    """A network whose memory tells objects apart, whether it was trained or not.
 
     Args:
         network: Stays as it is.
-        presence: Added to the logit of an object's being there.
-        seed: Of the noise.
+        presence: Added to the logit of an object's being there, which varies by about 1.
     """
-    rough = copy.deepcopy(network)
-    random = torch.Generator().manual_seed(seed)
+    rough: Any = copy.deepcopy(network)
+    random = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for name, weight in sorted(rough.state_dict().items()):
-            if name.startswith(_MEMORY_PARTS):
-                weight += 0.05 * torch.randn(weight.shape, generator=random)
-        head: Any = rough.sam_mask_decoder.pred_obj_score_head
-        head.layers[-1].bias += presence
-    return rough
+        for layer in rough.memory_attention.layers:
+            for projection in ("q_proj", "k_proj", "v_proj"):
+                getattr(layer.cross_attn_image, projection).weight *= 6
+        rough.memory_encoder.mask_downsampler.encoder[-1].weight *= 20
+        for layer in rough.memory_encoder.fuser.layers:
+            layer.gamma.fill_(0.3)
+        last = rough.sam_mask_decoder.pred_obj_score_head.layers[-1]
+        last.weight += 3 * torch.randn(last.weight.shape, generator=random)
+        last.bias += presence
+    network_again: SAM2Base = rough
+    return network_again
 
 
 @cache
@@ -177,10 +173,6 @@ def meta_logits(
         for object_id, prompt in script.get(number, {}).items():
             theirs.prompt(number, object_id, prompt)
     return theirs.logits()
-
-
-def embedded(network: SAM2Base, frame: Image) -> Embedding:
-    return embed_image(network, frame)
 
 
 def track_clip(
