@@ -48,6 +48,8 @@ def clip(n_frames: int, height: int = 96, width: int = 128) -> list[Image]:
 def rough_network(network: SAM2Base, presence: float = 0.0) -> SAM2Base:
     """A network whose memory tells objects apart, whether it was trained or not.
 
+    It enlarges every difference, also those of rounding.
+
     Args:
         network: Stays as it is.
         presence: Added to the logit of an object's being there, which varies by about 1.
@@ -61,11 +63,14 @@ def rough_network(network: SAM2Base, presence: float = 0.0) -> SAM2Base:
         rough.memory_encoder.mask_downsampler.encoder[-1].weight *= 20
         for layer in rough.memory_encoder.fuser.layers:
             layer.gamma.fill_(0.3)
+        rough.obj_ptr_proj.layers[-1].weight *= 40
+        if rough.proj_tpos_enc_in_obj_ptrs:
+            rough.obj_ptr_tpos_proj.weight *= 10
         last = rough.sam_mask_decoder.pred_obj_score_head.layers[-1]
         last.weight += 3 * torch.randn(last.weight.shape, generator=random)
         last.bias += presence
-    network_again: SAM2Base = rough
-    return network_again
+    changed: SAM2Base = rough
+    return changed
 
 
 @cache

@@ -89,7 +89,7 @@ def test_one_by_one_is_equal_bit_for_bit(script: Script) -> None:
 
 
 def test_objects_together_are_equal_but_for_rounding() -> None:
-    network, frames = rough_nano_network(), clip(6)
+    network, frames = nano_network(), clip(6)
     script: Script = {0: FIRST, 2: {9: LATER}, 3: {7: POINTS}}
     theirs = meta_logits(network, frames, script)
     ours = our_logits(track_clip(network, frames, script, TrackingSettings(frame_count=6)))
