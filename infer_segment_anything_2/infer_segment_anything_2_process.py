@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ from infer_segment_anything_2.sam2_host.outputs import (
 from infer_segment_anything_2.sam2_host.progress import RunProgress
 from infer_segment_anything_2.sam2_host.same_picture import SamePictures
 from infer_segment_anything_2.sam2_host.warnings_shown import Warnings, show_warnings
+from infer_segment_anything_2.sam2_reading.tiff_files import misread_by_ikomia
 from infer_segment_anything_2.sam2_results.painting import colours_of
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
@@ -226,6 +228,13 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             only_prompted=self.get_input(1).name == _NAME_OF_FED_GRAPHICS,
         )
         progress.finish()
+        source = self.get_input(0).source_file_path
+        if source and misread_by_ikomia(Path(source)):
+            self._warn(
+                f"Ikomia does not read the bands of {source} rightly; write them pixel by pixel "
+                "and tagged as colours (gdal_translate -co INTERLEAVE=PIXEL -co PHOTOMETRIC=RGB), "
+                "or use run_on(array=...)."
+            )
         for note in segmentation.notes:
             self._warn(note)
         logger.info("%s", segmentation.summary)

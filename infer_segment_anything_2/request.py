@@ -21,6 +21,11 @@ from infer_segment_anything_2.prompts import (
     Polygon,
     objects_from_drawing,
 )
+from infer_segment_anything_2.sam2_engine.everything.crops import (
+    layer_grids,
+    make_crops,
+    points_of_interest,
+)
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
     GridSettings,
@@ -43,6 +48,7 @@ __all__ = [
     "TEXT_KEYS",
     "cleaning_settings",
     "grid_settings",
+    "notes_on_regions",
     "objects_of",
     "prediction_settings",
     "raise_first",
@@ -158,6 +164,40 @@ def grid_settings(parameters: Parameters, regions: tuple[Polygon, ...] | None) -
         prefer_stable=parameters.apply_postprocessing,
         duplicates=parameters.duplicates,
     )
+
+
+def notes_on_regions(
+    parameters: Parameters,
+    regions: tuple[Polygon, ...] | None,
+    image_hw: tuple[int, int],
+    n_points: int,
+) -> list[str]:
+    """Names the regions of interest in which no point was asked.
+
+    Args:
+        parameters: Of the run.
+        regions: In pixels of the picture; None for everywhere.
+        image_hw: Height and width of the picture.
+        n_points: How many points were asked in all.
+    """
+    if not regions:
+        return []
+    grid = grid_settings(parameters, regions)
+    crops = make_crops(image_hw, grid.crop_n_layers, grid.crop_overlap_ratio)
+    if parameters.tile_size and n_points:
+        return []  # each tile has the whole grid
+    notes = []
+    for region in regions:
+        points = (
+            points_of_interest(layer_grids(grid)[crop.layer], crop, (region,)) for crop in crops
+        )
+        if not any(map(len, points)):
+            notes.append(
+                f"No grid point falls into the region of interest at {list(region[:4])}, so "
+                "nothing was searched for there; raise points_per_side (now "
+                f"{parameters.points_per_side}) or enlarge the region."
+            )
+    return notes
 
 
 def tile_settings(parameters: Parameters) -> TileSettings | None:

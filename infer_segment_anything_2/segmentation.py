@@ -15,6 +15,7 @@ from infer_segment_anything_2.prompts import DrawnBox, DrawnPoint, ObjectPrompt,
 from infer_segment_anything_2.request import (
     cleaning_settings,
     grid_settings,
+    notes_on_regions,
     objects_of,
     prediction_settings,
     regions_of,
@@ -133,6 +134,7 @@ class Segmenter:
                 engine, image_rgb_hwc, parameters, regions, _stage(on_progress, "points")
             )
             ranked, filter_counts = (result.masks,), result.filter_counts
+            notes += notes_on_regions(parameters, regions, image_hw, filter_counts.points)
         nothing = MaskSet.empty(image_hw)
         first, second, third = (*ranked, *[nothing] * (_RANKS - len(ranked)))
         return Segmentation(

@@ -68,9 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 def _segment(options: argparse.Namespace) -> int:
     parameters = _parameters(options)
-    pictures = find_pictures(options.pictures, out=options.out, recursive=options.recursive)
+    pictures = find_pictures(
+        options.pictures,
+        out=options.out,
+        recursive=options.recursive,
+        tell=lambda line: None if options.quiet else _say(line),
+    )
     wanted = [name for names in options.format or [["coco"]] for name in names]
     export_options = ExportOptions(options.affine, options.crs, options.opacity)
     results = ResultFolder(options.out, tuple(dict.fromkeys(wanted)), export_options, parameters)

@@ -6,7 +6,7 @@ This step knows no terminal and no folder, so that whatever hands out pictures c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infer_segment_anything_2.errors import (
@@ -18,7 +18,7 @@ from infer_segment_anything_2.errors import (
 )
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
-from infer_segment_anything_2.sam2_reading.picture_files import read_picture
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture_file
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.segmentation import OnStage, Segmenter
 
@@ -39,7 +39,7 @@ class PictureDone:
         picture: The picture.
         summary: One line that says what was found; "" if it failed.
         paths: The files and folders that were written, of the best rank; none if it failed.
-        notes: One sentence for each prompt that had to be put right.
+        notes: One sentence for each thing about the picture or a prompt that the user should know.
         error: Why it failed, None if it is done.
     """
 
@@ -76,8 +76,9 @@ def segment_picture(
         CancelledError: ``on_progress`` raised it.
     """
     try:
-        image = read_picture(picture.path)
-        found = segmenter.segment(image, parameters, on_progress=on_progress)
+        content = read_picture_file(picture.path)
+        found = segmenter.segment(content.pixels_hwc, parameters, on_progress=on_progress)
+        found = replace(found, notes=(*content.notes, *found.notes))
         paths = write(picture, found)
     except _OF_ONE_PICTURE as error:
         return PictureDone(picture, error=error)

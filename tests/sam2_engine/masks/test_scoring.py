@@ -158,3 +158,14 @@ class TestNonMaximumSuppression:
         scores = table[:, 4].astype(np.float32)
         kept = non_maximum_suppression(boxes, scores, 0.5)
         assert kept.tolist() == suppress_slowly(boxes, scores, 0.5)
+
+    @pytest.mark.parametrize("image_hw", [(1, 40), (40, 1)])
+    def test_finds_duplicates_in_a_picture_of_one_line(self, image_hw: tuple[int, int]) -> None:
+        ends = np.array([[0, 9], [0, 9], [1, 9], [20, 29]])
+        zeros = np.zeros((4, 1), np.int64)
+        columns = (ends[:, :1], zeros, ends[:, 1:], zeros)
+        if image_hw[1] == 1:
+            columns = (zeros, ends[:, :1], zeros, ends[:, 1:])
+        boxes = np.concatenate(columns, axis=1)
+        scores = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+        assert non_maximum_suppression(boxes, scores, 0.5, image_hw).tolist() == [0, 3]
