@@ -2,7 +2,7 @@
 
 Both get the same frames as tensors and the same boxes on the first one, and go through the clip in
 turns, frame by frame, so that a busy machine is busy for both. Times are CPU time, from the picture
-to the masks in its size (Meta's: logits in its size; ours: run lengths). Memory is what the next frame needs:
+to the masks in its size (Meta's: logits; ours: run lengths). Memory is what the next frame needs:
 our state's tensors; Meta's frames and outputs. Beside each time: whether the masks are equal.
 """
 
