@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,11 @@ from infer_segment_anything_2.sam2_engine.weights.checkpoints import (
     CHECKPOINTS,
     Checkpoint,
 )
+from tests.sam2_engine.weights.http_server import (
+    Server,
+)
 
-CONTENT = b"official weights"
+OFFICIAL_CONTENT = b"official weights"
 
 
 @pytest.fixture
@@ -34,14 +39,31 @@ def row(monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
         CHECKPOINTS["sam2_hiera_tiny"],
         name="small",
         file_name="small.pt",
-        size_bytes=len(CONTENT),
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        size_bytes=len(OFFICIAL_CONTENT),
+        sha256=hashlib.sha256(OFFICIAL_CONTENT).hexdigest(),
     )
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"small": small})
     return small
 
 
-def put(folder: Path, content: bytes = CONTENT, name: str = "small.pt") -> Path:
+def put(folder: Path, content: bytes = OFFICIAL_CONTENT, name: str = "small.pt") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content)
     return folder / name
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        monkeypatch.setenv("SAM2_CHECKPOINT_URL", running.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "made" / "on demand"

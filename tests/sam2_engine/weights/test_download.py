@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,23 +34,6 @@ from tests.sam2_engine.weights.http_server import (
     sends_wrong_bytes,
     stalls,
 )
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        monkeypatch.setenv("SAM2_CHECKPOINT_URL", running.url)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "made" / "on demand"
 
 
 class TestGoodServer:
