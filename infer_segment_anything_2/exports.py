@@ -28,14 +28,15 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from infer_segment_anything_2.errors import ExportError
-from infer_segment_anything_2.sam2_engine.masks.mask_set import mask_in_box
+from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle, mask_in_box
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
 from infer_segment_anything_2.sam2_results.painting import colours_of, paint_labels, paint_overlay
 from infer_segment_anything_2.sam2_results.polygons import (
@@ -52,10 +53,6 @@ from infer_segment_anything_2.sam2_results.whole_files import (
     write_text,
     write_whole,
 )
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.prompts import ObjectPrompt
-    from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 
 __all__ = [
     "MASK_INDEX_NAME",

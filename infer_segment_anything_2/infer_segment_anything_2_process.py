@@ -8,15 +8,16 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from ikomia import core, dataprocess
 
 from infer_segment_anything_2 import __version__
-from infer_segment_anything_2.errors import CancelledError, DependencyError
+from infer_segment_anything_2.errors import CancelledError
 from infer_segment_anything_2.parameters import Parameters, check_names, stringify
+from infer_segment_anything_2.request import TEXT_KEYS, raise_first, text_errors
 from infer_segment_anything_2.sam2_host.graphics import (
     drawn_prompts,
     drawn_regions,
@@ -33,11 +34,11 @@ from infer_segment_anything_2.sam2_host.outputs import (
     show_labels,
 )
 from infer_segment_anything_2.sam2_host.progress import RunProgress
+from infer_segment_anything_2.sam2_host.same_picture import SamePictures
+from infer_segment_anything_2.sam2_host.warnings_shown import Warnings, show_warnings
+from infer_segment_anything_2.sam2_reading.tiff_files import misread_by_ikomia
 from infer_segment_anything_2.sam2_results.painting import colours_of
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.sam2_results.outcome import Segmentation
-    from infer_segment_anything_2.segmentation import Segmenter
+from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
 __all__ = [
     "InferSegmentAnything2",
@@ -75,8 +76,14 @@ class InferSegmentAnything2Param(core.CWorkflowTaskParam):
 
         Raises:
             ParameterError: A value does not parse or is out of range.
+            PromptError: A prompt that is new does not parse.
         """
-        self.values = Parameters.from_strings(stringify(params), base=self.values)
+        values = Parameters.from_strings(stringify(params), base=self.values)
+        # One by one: the host hands over what it has, which need not fit together yet.
+        new = [key for key in TEXT_KEYS if values.value_of(key) != self.values.value_of(key)]
+        for key in new:
+            raise_first(text_errors(values, [key]))
+        self.values = values
 
     def get_values(self) -> dict[str, str]:
         """Writes the host's map of strings."""
@@ -102,7 +109,10 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         self.add_output(LabelPictureIO())
         self.add_output(RecordsIO())
         self.is_stopping = False
-        self._segmenter: Segmenter | None = None
+        self._segmenter = Segmenter()
+        self._warnings = Warnings()
+        self._same_pictures = SamePictures()
+        show_warnings()
         self.set_param_object(
             InferSegmentAnything2Param() if param is None else copy.deepcopy(param)
         )
@@ -113,12 +123,16 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         Raises:
             ParameterError: A name is unknown, a value does not parse or is out of range. Nothing
                 is changed then.
+            PromptError: A prompt makes no sense on any picture, in itself or with the others that
+                are given with it. Nothing is changed then.
         """
         check_names(params)
         texts = stringify(params)
         # Read here first: an error from below the host's call would lose its type.
-        Parameters.from_strings(texts, base=self.get_param_object().values)
+        values = Parameters.from_strings(texts, base=self.get_param_object().values)
+        raise_first(text_errors(values, texts))
         super().set_parameters(texts)
+        self._warnings.forget()
 
     def get_progress_steps(self) -> int:
         """Steps known before the run; the run adds its own when it knows them."""
@@ -135,10 +149,12 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         The host calls this inside the first run's beginning, where an error loses its type: a stop
         is left to the run, which notices it too.
         """
+        progress = RunProgress(self)
         try:
-            self._load()
+            self._segmenter.load(self.get_param_object().values, progress)
         except CancelledError:
             return
+        progress.finish()
         super().init_long_process()
 
     def update_static_outputs(self) -> None:
@@ -177,15 +193,6 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         image_rgb_hwc: npt.NDArray[np.uint8] = canvas.get_image_with_graphics(self.get_output(1))
         return image_rgb_hwc
 
-    def _load(self) -> Segmenter:
-        """The engine's keeper, made on first use: this is what imports torch and sam2."""
-        if self._segmenter is None:
-            self._segmenter = _import_segmenter()()
-        progress = RunProgress(self)
-        self._segmenter.load(self.get_param_object().values, progress)
-        progress.finish()
-        return self._segmenter
-
     def _mask_prompt(self) -> npt.NDArray[np.generic] | None:
         mask_input = self.get_input(MASK_INPUT)
         if not mask_input.is_data_available():
@@ -198,10 +205,19 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         picture: npt.NDArray[np.generic] = mask_input.get_image()
         return picture
 
+    def _warn(self, text: str) -> None:
+        self._warnings.say(text, in_video=_frame_number(self.get_input(0)) is not None)
+
     def _segment(self) -> None:
+        if _frame_number(self.get_input(0)) == 0:
+            self._warnings.forget()
+        if note := self._same_pictures.note(
+            self.get_input(0), in_folder=self.get_output(RECORDS_OUTPUT).auto_save
+        ):
+            self._warn(note)
         points, boxes = drawn_prompts(self.get_input(1))
         progress = RunProgress(self)
-        segmentation = self._load().segment(
+        segmentation = self._segmenter.segment(
             self.get_input(0).get_image(),
             self.get_param_object().values,
             points,
@@ -212,8 +228,15 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             only_prompted=self.get_input(1).name == _NAME_OF_FED_GRAPHICS,
         )
         progress.finish()
+        source = self.get_input(0).source_file_path
+        if source and misread_by_ikomia(Path(source)):
+            self._warn(
+                f"Ikomia does not read the bands of {source} rightly; write them pixel by pixel "
+                "and tagged as colours (gdal_translate -co INTERLEAVE=PIXEL -co PHOTOMETRIC=RGB), "
+                "or use run_on(array=...)."
+            )
         for note in segmentation.notes:
-            logger.warning("%s", note)
+            self._warn(note)
         logger.info("%s", segmentation.summary)
         self._show(segmentation)
 
@@ -228,15 +251,11 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
                 self.name, masks, segmentation.categories(masks), colours_rgb, share_bytes
             )
             if left_out:
-                logger.warning(
-                    "Output %d holds the first %d of %d masks: the host keeps each at the "
-                    "picture's size, and more would take over %d MB. All are in outputs %d and %d.",
-                    rank,
-                    len(masks) - left_out,
-                    len(masks),
-                    share_bytes // 2**20,
-                    LABEL_OUTPUT,
-                    RECORDS_OUTPUT,
+                self._warn(
+                    f"Output {rank} holds the first {len(masks) - left_out} of {len(masks)} masks: "
+                    "the host keeps each at the picture's size, and more would take over "
+                    f"{share_bytes // 2**20} MB. All are in outputs {LABEL_OUTPUT} and "
+                    f"{RECORDS_OUTPUT}."
                 )
         colours_rgb = colours_of(best, segmentation.objects)
         show_labels(self.get_output(LABEL_OUTPUT), best, colours_rgb)
@@ -246,6 +265,12 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         # Only now: the end of the run forwards the input and paints an overlay of its own.
         self.get_output(0).set_image(segmentation.image_rgb_hwc)
         self.get_output(0).set_overlay_mask(overlay_rgba(best, colours_rgb))
+
+
+def _frame_number(picture_input: dataprocess.CImageIO) -> int | None:
+    """The number of a video's frame, None of a picture."""
+    is_frame = hasattr(picture_input, "get_current_pos")
+    return int(picture_input.get_current_pos()) if is_frame else None
 
 
 class InferSegmentAnything2Factory(dataprocess.CTaskFactory):
@@ -275,7 +300,9 @@ class InferSegmentAnything2Factory(dataprocess.CTaskFactory):
         info.license = "Apache-2.0"
         info.min_ikomia_version = "0.16.0"
         info.min_python_version = "3.10.0"
-        info.documentation_link = "https://github.com/facebookresearch/sam2"
+        info.documentation_link = (
+            "https://github.com/Ikomia-hub/infer_segment_anything_2/blob/main/README.md"
+        )
         info.repository = "https://github.com/Ikomia-hub/infer_segment_anything_2"
         info.original_repository = "https://github.com/facebookresearch/sam2"
         info.keywords = "SAM2,segment anything,instance segmentation,interactive,prompt,zero-shot"
@@ -301,19 +328,3 @@ class InferSegmentAnything2ParamFactory(dataprocess.CTaskParamFactory):
     def create(self) -> InferSegmentAnything2Param:
         """Parameters with their defaults."""
         return InferSegmentAnything2Param()
-
-
-def _import_segmenter() -> type[Segmenter]:
-    """Imports the part that needs torch and sam2.
-
-    Raises:
-        DependencyError: One of them is missing; the message tells how to install it.
-    """
-    try:
-        from infer_segment_anything_2.segmentation import Segmenter
-    except ImportError as error:
-        raise DependencyError(
-            f"A package that segmentation needs cannot be imported ({error}); install what is "
-            "missing with: pip install torch torchvision && pip install sam2==1.1.0"
-        ) from error
-    return Segmenter

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_type_hints
 
-import numpy as np
-
-from infer_segment_anything_2.errors import ParameterError, nearest, quoted
+from infer_segment_anything_2.errors import ParameterError, nearest, quoted, shortened
+from infer_segment_anything_2.prompts import plain_values
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
     ComponentRule,
@@ -75,7 +74,13 @@ def _row(default: Value, *, group: Group, label: str, words: str, **facts: Any) 
 
 @dataclass(frozen=True)
 class Parameters:
-    """The typed values of all parameters; immutable."""
+    """The typed values of all parameters; immutable.
+
+    Values of other types are taken as :meth:`from_strings` takes their texts, arrays for example.
+
+    Raises:
+        ParameterError: A value of another type has no text, or one that does not parse.
+    """
 
     model_name: str = _row(
         "sam2.1_hiera_small",
@@ -446,6 +451,21 @@ class Parameters:
         ),
     )
 
+    def __new__(cls, *values: Any, **named: Any) -> Parameters:
+        """Takes note of what is given, which a default value may be too."""
+        parameters = super().__new__(cls)
+        given = {row.key for row, _ in zip(ROWS, values, strict=False)} | named.keys()
+        object.__setattr__(parameters, "_given", frozenset(given))
+        return parameters
+
+    def __post_init__(self) -> None:
+        """Reads values of other types than the rows'."""
+        for row in ROWS:
+            value = self.value_of(row.key)
+            if type(value) is not type(row.default):
+                text = _checked_text(row.key, value)
+                object.__setattr__(self, row.key, row.parse(text))
+
     @classmethod
     def from_strings(cls, values: Mapping[str, str], base: Parameters | None = None) -> Parameters:
         """Reads the host's map of strings; nothing is kept when anything is wrong.
@@ -543,11 +563,13 @@ def check_names(keys: Iterable[str]) -> None:
 def stringify(values: Mapping[str, object]) -> dict[str, str]:
     """Turns values of any usual type into the host's strings.
 
-    Numbers, booleans, None, paths, lists, tuples, dicts and numpy values are all taken.
+    Numbers, booleans, None, paths, dicts, lists, tuples, ranges and whatever turns itself into a
+    list (numpy, torch and JAX arrays on any device, columns of pandas and polars) are all taken.
 
     Raises:
-        ParameterError: A value cannot be written as text: it holds itself, or is a number of
-            thousands of digits, or text that is not Unicode.
+        ParameterError: A value cannot be written as text: it holds itself, has no order (a set),
+            is used up by reading (a generator), or is a number of thousands of digits, or text
+            that is not Unicode.
     """
     return {str(key): _checked_text(str(key), value) for key, value in values.items()}
 
@@ -556,11 +578,12 @@ def _checked_text(key: str, value: object) -> str:
     try:
         text = _text_of(value)
         text.encode()
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, TypeError) as error:
+        reason = str(error) if isinstance(error, TypeError) else type(error).__name__
         raise ParameterError(
             f"Parameter {quoted(key)} must be a number, True or False, text, or a list of "
             f"numbers, got a value of type {type(value).__name__} that cannot be written as text "
-            f"({type(error).__name__}); give it as text.",
+            f"({shortened(reason)}); give it as text.",
             key=key,
         ) from None
     return text
@@ -571,18 +594,5 @@ def _text_of(value: object) -> str:
         return ""
     if isinstance(value, str | PurePath):
         return str(value)
-    plain = _plain(value)
+    plain = plain_values(value)
     return json.dumps(plain, default=str) if isinstance(plain, list | dict) else str(plain)
-
-
-def _plain(value: object) -> object:
-    """The value with numpy types replaced by Python's own, at any depth."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value

@@ -1,19 +1,19 @@
-"""Prompts: from text or drawn items to validated objects in pixels of the picture.
+"""Prompts: what points at one object, in pixels of the picture.
 
-Pure functions: *assemble* points and boxes into objects, *fit* the objects to a picture's size.
-Whoever holds an :class:`ObjectPrompt` that went through :func:`fit_to_image` may trust it.
+Pure functions that *assemble* points and boxes into objects. ``sam2_reading.fitting`` fits them to
+a picture; whoever holds an :class:`ObjectPrompt` that went through it may trust it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from infer_segment_anything_2.errors import PromptError
+from infer_segment_anything_2.errors import PromptError, quoted
 
 __all__ = [
     "BACKGROUND_LABEL",
@@ -29,9 +29,11 @@ __all__ = [
     "Polygon",
     "PromptMask",
     "assemble_objects",
-    "fit_to_image",
+    "holds",
+    "listed",
     "objects_from_drawing",
     "ordered",
+    "plain_values",
 ]
 
 PointXy = tuple[float, float]
@@ -51,11 +53,8 @@ _NEGATIVE_WORDS = frozenset({"negative", "background"})
 # Studio's category of items that were given none.
 _NO_CATEGORY = frozenset({"", "default", "foreground", "positive"})
 
-# A point this far beyond the border is taken as rounding and clipped; further out is a mistake.
-_POINT_SLACK_PX = 1.0
-
-# How far the proportions of a mask may be from the picture's before it is worth a word.
-_MOST_STRETCH = 1.05
+# How arrays, tensors and columns turn themselves into Python's own types; "item" is of scalars.
+_TO_PLAIN = ("tolist", "to_list", "item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +82,20 @@ class PromptMask:
 class ObjectPrompt:
     """What points at one object, in pixels of the original picture.
 
+    Numbers may be given as lists, arrays or tensors; they become tuples of Python's own numbers.
+
     Attributes:
         points_xy_px: Its points, x to the right, y downwards, (0, 0) the top left corner.
-        labels: One per point, 1 on the object, 0 on the background.
+        labels: One per point, 1 on the object, 0 on the background; all 1 if none is given.
         box_xyxy_px: Its box, left, top, right, bottom, or None.
         category: Its class name where one is known, "" otherwise.
         key: The parameter it came from, "" when it was drawn.
-        colour_rgb: The colour, 0 to 255, that it is to be shown in; None when that is all the same.
-        mask: A mask of it that is to be bettered, or None.
+        colour_rgb: The colour, 0 to 255, that it is to be shown in; None when it does not matter.
+        mask: A mask of it that is to be refined, or None.
         name: What messages call it, "" when its numbers say enough.
+
+    Raises:
+        PromptError: Points, labels or box are of another shape, or do not fit together.
     """
 
     points_xy_px: tuple[PointXy, ...] = ()
@@ -102,6 +106,28 @@ class ObjectPrompt:
     colour_rgb: ColourRgb | None = None
     mask: PromptMask | None = None
     name: str = ""
+
+    def __post_init__(self) -> None:
+        """Makes plain numbers of what was given."""
+        points = _rows(self.points_xy_px, 2, "points_xy_px", "pairs of numbers")
+        given = plain_values(self.labels)
+        labels = given if isinstance(given, list) else [given]
+        labels = labels or [FOREGROUND_LABEL] * len(points)
+        if len(labels) != len(points) or any(label not in (0, 1) for label in labels):
+            raise PromptError(
+                f"labels must be one label per point ({len(points)}), 1 on the object or 0 on the "
+                f"background, got {quoted(given)}."
+            )
+        object.__setattr__(self, "points_xy_px", tuple(points))
+        object.__setattr__(self, "labels", tuple(map(int, labels)))
+        if self.box_xyxy_px is not None:
+            boxes = _rows(self.box_xyxy_px, 4, "box_xyxy_px", "4 numbers")
+            if len(boxes) != 1:
+                raise PromptError(
+                    f"box_xyxy_px must be 4 numbers, got {len(boxes)} boxes; make an object of "
+                    "each."
+                )
+            object.__setattr__(self, "box_xyxy_px", boxes[0])
 
     @property
     def clicks_xy_px(self) -> list[PointXy]:
@@ -128,6 +154,46 @@ class DrawnBox:
     xyxy_px: BoxXyxy
     category: str = ""
     colour_rgb: ColourRgb | None = None
+
+
+def plain_values(value: object) -> object:
+    """The value in Python's own types, at any depth: arrays, tensors and columns become lists.
+
+    Raises:
+        TypeError: Part of it has no order, or can be read only once.
+    """
+    if isinstance(value, dict):
+        return {str(key): plain_values(item) for key, item in value.items()}
+    if isinstance(value, str | bytes):
+        return value
+    for method in _TO_PLAIN:
+        if callable(convert := getattr(value, method, None)):
+            converted = convert()
+            # A number of more digits than Python's own stays what it is.
+            return converted if type(converted) is type(value) else plain_values(converted)
+    if isinstance(value, Sequence):
+        return [plain_values(item) for item in value]
+    if hasattr(value, "__array__"):
+        return plain_values(np.asarray(value))
+    if isinstance(value, Set | Iterator):
+        what = "has no order" if isinstance(value, Set) else "is used up by reading it"
+        raise TypeError(f"a {type(value).__name__} {what}, make a list of it")
+    return value
+
+
+def _rows(value: object, width: int, name: str, expected: str) -> list[tuple[float, ...]]:
+    """Rows of so many numbers; a single one may stand by itself."""
+    try:
+        given = plain_values(value)
+    except TypeError as error:
+        raise PromptError(f"{name} must be {expected}, got {error}.") from None
+    rows: list[Any] = given if isinstance(given, list) else [given]
+    rows = [rows] if rows and not any(isinstance(row, list) for row in rows) else rows
+    for row in rows:
+        numbers = row if isinstance(row, list) else []
+        if len(numbers) != width or not all(type(number) in (int, float) for number in numbers):
+            raise PromptError(f"{name} must be {expected}, got {quoted(given)}.")
+    return [tuple(row) for row in rows]
 
 
 def objects_from_drawing(
@@ -185,127 +251,22 @@ def assemble_objects(
     ]
 
 
-def fit_to_image(
-    objects: Sequence[ObjectPrompt], image_hw: tuple[int, int]
-) -> tuple[list[ObjectPrompt], list[str]]:
-    """Clips objects to the picture.
-
-    Args:
-        objects: Objects in pixels of the picture.
-        image_hw: The picture's height and width in pixels.
-
-    Returns:
-        The objects with every coordinate within 0 to width and 0 to height, and one sentence for
-        each thing that was changed.
-
-    Raises:
-        PromptError: A coordinate is not a finite number, a box has no area or lies wholly outside,
-            or a point lies more than a pixel outside: a mask made from that would be silently
-            wrong.
-    """
-    fitted: list[ObjectPrompt] = []
-    notes: list[str] = []
-    for prompt in objects:
-        try:
-            fitted.append(_fit_one(prompt, image_hw, notes))
-        except PromptError as error:
-            if not prompt.name:
-                raise
-            raise PromptError(f"{prompt.name}: {error}", key=prompt.key) from error
-    return fitted, notes
-
-
-def _fit_one(prompt: ObjectPrompt, image_hw: tuple[int, int], notes: list[str]) -> ObjectPrompt:
-    box = prompt.box_xyxy_px
-    clipped_box = None if box is None else _clip_box(box, image_hw, notes)
-    points = tuple(_clip_point(point, image_hw, notes) for point in prompt.points_xy_px)
-    if prompt.mask is not None:
-        _tell_stretching(prompt.mask, image_hw, notes)
-    return replace(prompt, points_xy_px=points, box_xyxy_px=clipped_box)
-
-
-def _tell_stretching(mask: PromptMask, image_hw: tuple[int, int], notes: list[str]) -> None:
-    height, width = mask.mask_hw.shape
-    stretch = (image_hw[0] / height) / (image_hw[1] / width)
-    if not 1 / _MOST_STRETCH < stretch < _MOST_STRETCH:
-        notes.append(
-            f"A mask of {width}x{height} has other proportions than the picture of "
-            f"{image_hw[1]}x{image_hw[0]}; it was stretched to it."
-        )
-
-
-def _clip_box(box: BoxXyxy, image_hw: tuple[int, int], notes: list[str]) -> BoxXyxy:
-    if not all(map(math.isfinite, box)):
-        raise PromptError(
-            f"Box {_words(box)} must be of finite numbers; give left, top, right, bottom in "
-            f"pixels, such as {BOXES_EXAMPLE}.",
-            key="input_box",
-        )
-    x1, y1, x2, y2 = ordered(box)
-    if (x1, y1, x2, y2) != box:
-        notes.append(
-            f"Box {_words(box)} had its corners swapped; taken as {_words((x1, y1, x2, y2))}."
-        )
-    if x1 == x2 or y1 == y2:
-        raise PromptError(
-            f"Box {_words(box)} has no area; give left, top, right, bottom in pixels, such as "
-            f"{BOXES_EXAMPLE}.",
-            key="input_box",
-        )
-    height, width = image_hw
-    inside = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
-    if inside[0] >= inside[2] or inside[1] >= inside[3]:
-        raise PromptError(
-            f"Box {_words(box)} lies outside the picture, which is {width} wide and {height} high; "
-            "give left, top, right, bottom in pixels of the original picture.",
-            key="input_box",
-        )
-    if inside != (x1, y1, x2, y2):
-        notes.append(
-            f"Box {_words(box)} reaches beyond the picture of {width}x{height}; clipped "
-            f"to {_words(inside)}."
-        )
-    return inside
-
-
-def _clip_point(point: PointXy, image_hw: tuple[int, int], notes: list[str]) -> PointXy:
-    if not all(map(math.isfinite, point)):
-        raise PromptError(
-            f"Point {_words(point)} must be of finite numbers; give x, y in pixels, such as "
-            f"{POINTS_EXAMPLE}.",
-            key="input_point",
-        )
-    height, width = image_hw
-    inside = (min(max(point[0], 0.0), float(width)), min(max(point[1], 0.0), float(height)))
-    if math.dist(point, inside) > _POINT_SLACK_PX:
-        raise PromptError(
-            f"Point {_words(point)} lies outside the picture, which is {width} wide and {height} "
-            "high; give x, y in pixels of the original picture.",
-            key="input_point",
-        )
-    if inside != point:
-        notes.append(
-            f"Point {_words(point)} lies just outside the picture of {width}x{height}; "
-            f"moved to {_words(inside)}."
-        )
-    return inside
-
-
 def _owner(point: PointXy, boxes: Sequence[BoxXyxy]) -> int:
     """Index of the box that a point belongs to."""
     if len(boxes) == 1:
         return 0
-    holding = [index for index, box in enumerate(boxes) if _holds(box, point)]
+    holding = [index for index, box in enumerate(boxes) if holds(box, point)]
     if not holding:
         raise PromptError(
-            f"Point {_words(point)} is in none of the {len(boxes)} boxes; with several boxes each "
+            f"Point {listed(point)} is in none of the {len(boxes)} boxes; with several boxes each "
             "point must lie in one, whose object it then belongs to.",
             key="input_point",
         )
     return min(holding, key=lambda index: _area(boxes[index]))
 
 
-def _holds(box: BoxXyxy, point: PointXy) -> bool:
+def holds(box: BoxXyxy, point: PointXy) -> bool:
+    """Whether a point lies in a box or on its border."""
     x1, y1, x2, y2 = ordered(box)
     return x1 <= point[0] <= x2 and y1 <= point[1] <= y2
 
@@ -325,5 +286,6 @@ def _class_name(category: str) -> str:
     return "" if category.strip().lower() in _NO_CATEGORY else category
 
 
-def _words(numbers: Sequence[float]) -> str:
+def listed(numbers: Sequence[float]) -> str:
+    """Numbers as a user writes them, for messages."""
     return "[" + ", ".join(f"{number:g}" for number in numbers) + "]"

@@ -1,27 +1,40 @@
-"""Typed parameters into what the engine is asked."""
+"""Typed parameters into what the engine is asked: objects, regions, settings.
+
+The one place that knows how a parameter reaches the engine. :func:`text_errors` tells what is wrong
+with a text before anything is loaded; what only a picture can tell comes with the picture.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from infer_segment_anything_2.errors import PromptError
-from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.prompts import (
+    DrawnBox,
+    DrawnPoint,
     ObjectPrompt,
     Polygon,
-    PromptMask,
+    objects_from_drawing,
+)
+from infer_segment_anything_2.sam2_engine.everything.crops import (
+    layer_grids,
+    make_crops,
+    points_of_interest,
 )
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
     GridSettings,
+    PredictionSettings,
     TileSettings,
 )
+from infer_segment_anything_2.sam2_reading.fitting import fit_regions, fit_to_image
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
-from infer_segment_anything_2.sam2_reading.prompt_masks import mask_from_picture
+from infer_segment_anything_2.sam2_reading.prompt_masks import mask_from_picture, read_mask
 from infer_segment_anything_2.sam2_reading.prompt_text import (
     objects_from_text,
     parse_boxes,
@@ -32,18 +45,57 @@ from infer_segment_anything_2.sam2_reading.prompt_text import (
 )
 
 __all__ = [
+    "TEXT_KEYS",
     "cleaning_settings",
     "grid_settings",
-    "prompt_errors",
-    "regions_of_interest",
+    "notes_on_regions",
+    "objects_of",
+    "prediction_settings",
+    "raise_first",
+    "regions_of",
+    "text_errors",
     "tile_settings",
-    "with_mask",
 ]
 
 _SMALLEST_TILE_PX = 64
+_MOST_LAYERS = int(next(row.maximum for row in ROWS if row.key == "crop_n_layers"))
 
 
-def with_mask(asked: list[ObjectPrompt], picture: object) -> list[ObjectPrompt]:
+def objects_of(
+    parameters: Parameters,
+    image_hw: tuple[int, int],
+    *,
+    drawn_points: Sequence[DrawnPoint] = (),
+    drawn_boxes: Sequence[DrawnBox] = (),
+    mask: object = None,
+) -> tuple[list[ObjectPrompt], list[str]]:
+    """The objects that are prompted on a picture, by text, by drawing and by the mask input.
+
+    Args:
+        parameters: Of the run.
+        image_hw: Height and width of the picture.
+        drawn_points: Points beside those of the parameters.
+        drawn_boxes: Boxes beside those of the parameters.
+        mask: A black-and-white picture of any size, or None. It belongs to the only object that is
+            prompted otherwise, or is one by itself.
+
+    Returns:
+        The objects, and a sentence for each prompt that had to be put right.
+
+    Raises:
+        PromptError: A prompt makes no sense, in itself or on this picture.
+    """
+    asked = [
+        *objects_from_text(
+            parameters.input_point, parameters.input_point_label, parameters.input_box
+        ),
+        *objects_from_entries(parameters.input_objects, read_mask),
+        *objects_from_drawing(drawn_points, drawn_boxes),
+    ]
+    return fit_to_image(_with_mask(asked, mask), image_hw)
+
+
+def _with_mask(asked: list[ObjectPrompt], picture: object) -> list[ObjectPrompt]:
     """Adds the mask input to the only object that is asked for, or as an object of its own."""
     if picture is None:
         return asked
@@ -58,60 +110,31 @@ def with_mask(asked: list[ObjectPrompt], picture: object) -> list[ObjectPrompt]:
     return [*asked, ObjectPrompt(mask=mask, name="The mask input")]
 
 
-def cleaning_settings(
-    parameters: Parameters, duplicate_thresh: float | None = None
-) -> CleaningSettings:
-    """How finished masks are cleaned.
+def regions_of(
+    parameters: Parameters, drawn: Sequence[Polygon], image_hw: tuple[int, int]
+) -> tuple[Polygon, ...] | None:
+    """The regions of interest in pixels of the picture, None for everywhere.
+
+    Raises:
+        PromptError: One makes no sense, in itself or on this picture.
+    """
+    return fit_regions((*parse_regions(parameters.region_of_interest), *drawn), image_hw)
+
+
+def prediction_settings(parameters: Parameters, *, goes_on: bool) -> PredictionSettings:
+    """How the masks of prompted objects are chosen.
 
     Args:
         parameters: Of the run.
-        duplicate_thresh: Likeness above which a mask that the cleaning made like a better one is
-            removed; None leaves them all.
+        goes_on: Whether some object starts from an earlier answer. Then each gets one answer:
+            Meta's protocol.
     """
-    return CleaningSettings(
-        min_mask_region_area=parameters.min_mask_region_area,
-        keep_components=parameters.keep_components,
-        min_mask_area=parameters.min_mask_area,
-        max_mask_area=parameters.max_mask_area,
-        duplicates=parameters.duplicates,
-        duplicate_thresh=duplicate_thresh,
-        overlap=parameters.overlap,
+    return PredictionSettings(
+        multimask_output=parameters.multimask_output and not goes_on,
+        prefer_stable=parameters.apply_postprocessing,
+        mask_threshold=parameters.mask_threshold,
+        stability_score_offset=parameters.stability_score_offset,
     )
-
-
-def regions_of_interest(
-    parameters: Parameters, drawn: Sequence[Polygon], image_hw: tuple[int, int]
-) -> tuple[Polygon, ...] | None:
-    """The regions of interest, None when there are none.
-
-    Raises:
-        PromptError: One lies wholly outside of the picture, or a number is not finite.
-    """
-    regions = (*parse_regions(parameters.region_of_interest), *drawn)
-    height, width = image_hw
-    for region in regions:
-        xs, ys = zip(*region, strict=True)
-        if not all(map(math.isfinite, (*xs, *ys))):
-            raise PromptError(
-                f"A region of interest must be of finite numbers, got {list(region[:4])}; give the "
-                "corners in pixels of the original picture.",
-                key="region_of_interest",
-            )
-        if max(xs) <= 0 or max(ys) <= 0 or min(xs) >= width or min(ys) >= height:
-            raise PromptError(
-                f"A region of interest from x {min(xs):g} to {max(xs):g} and y {min(ys):g} to "
-                f"{max(ys):g} lies outside the picture, which is {width} wide and {height} high; "
-                "give it in pixels of the original picture.",
-                key="region_of_interest",
-            )
-    return regions or None
-
-
-def tile_settings(parameters: Parameters) -> TileSettings | None:
-    """The tiles that a big picture is searched in, None for no tiles."""
-    if parameters.tile_size == 0:
-        return None
-    return TileSettings(max(parameters.tile_size, _SMALLEST_TILE_PX), parameters.tile_overlap)
 
 
 def grid_settings(parameters: Parameters, regions: tuple[Polygon, ...] | None) -> GridSettings:
@@ -143,32 +166,106 @@ def grid_settings(parameters: Parameters, regions: tuple[Polygon, ...] | None) -
     )
 
 
-# Stands for the masks of objects: files are read when the task runs, not while one types.
-_ANY_MASK = PromptMask(np.ones((1, 1), bool))
+def notes_on_regions(
+    parameters: Parameters,
+    regions: tuple[Polygon, ...] | None,
+    image_hw: tuple[int, int],
+    n_points: int,
+) -> list[str]:
+    """Names the regions of interest in which no point was asked.
 
-_PROMPT_PARSERS: dict[str, Callable[[Parameters], object]] = {
+    Args:
+        parameters: Of the run.
+        regions: In pixels of the picture; None for everywhere.
+        image_hw: Height and width of the picture.
+        n_points: How many points were asked in all.
+    """
+    if not regions:
+        return []
+    grid = grid_settings(parameters, regions)
+    crops = make_crops(image_hw, grid.crop_n_layers, grid.crop_overlap_ratio)
+    if parameters.tile_size and n_points:
+        return []  # each tile has the whole grid
+    notes = []
+    for region in regions:
+        points = (
+            points_of_interest(layer_grids(grid)[crop.layer], crop, (region,)) for crop in crops
+        )
+        if not any(map(len, points)):
+            notes.append(
+                f"No grid point falls into the region of interest at {list(region[:4])}, so "
+                "nothing was searched for there; raise points_per_side (now "
+                f"{parameters.points_per_side}) or enlarge the region."
+            )
+    return notes
+
+
+def tile_settings(parameters: Parameters) -> TileSettings | None:
+    """The tiles that a big picture is searched in, None for no tiles."""
+    if parameters.tile_size == 0:
+        return None
+    return TileSettings(max(parameters.tile_size, _SMALLEST_TILE_PX), parameters.tile_overlap)
+
+
+def cleaning_settings(parameters: Parameters, *, everything: bool) -> CleaningSettings:
+    """How finished masks are cleaned.
+
+    Args:
+        parameters: Of the run.
+        everything: Whether they are those of everything mode, where masks that the cleaning made
+            like better ones are removed.
+    """
+    duplicate_thresh = max(parameters.box_nms_thresh, parameters.crop_nms_thresh)
+    return CleaningSettings(
+        min_mask_region_area=parameters.min_mask_region_area,
+        keep_components=parameters.keep_components,
+        min_mask_area=parameters.min_mask_area,
+        max_mask_area=parameters.max_mask_area,
+        duplicates=parameters.duplicates,
+        duplicate_thresh=duplicate_thresh if everything else None,
+        overlap=parameters.overlap,
+    )
+
+
+# In the order of the table. Masks of objects are left unread: files are opened when the task runs.
+_TEXTS: dict[str, Callable[[Parameters], object]] = {
     "input_point": lambda values: parse_points(values.input_point),
     "input_point_label": lambda values: parse_labels(values.input_point_label),
     "input_box": lambda values: parse_boxes(values.input_box),
-    "input_objects": lambda values: objects_from_entries(
-        values.input_objects, read_mask=lambda _: _ANY_MASK
-    ),
+    "input_objects": lambda values: objects_from_entries(values.input_objects),
     "point_grids": lambda values: parse_point_grids(
         values.point_grids, n_layers=values.crop_n_layers + 1
     ),
     "region_of_interest": lambda values: parse_regions(values.region_of_interest),
 }
+TEXT_KEYS = tuple(_TEXTS)
+"""The parameters whose texts are judged here."""
 
 
-def prompt_errors(parameters: Parameters) -> dict[str, PromptError]:
-    """What the parsers say of each prompt, or of all together when each is readable."""
+_TOGETHER = frozenset({"input_point", "input_point_label", "input_box"})
+
+
+def text_errors(
+    parameters: Parameters, given: Collection[str] | None = None
+) -> dict[str, PromptError]:
+    """What is wrong with each text, or with all together when each is readable, by its key.
+
+    Args:
+        parameters: Whose texts.
+        given: The parameters that are to blame; None for all. Texts set one after the other need
+            not fit together yet, so that is asked only of those that are given at once.
+    """
     errors: dict[str, PromptError] = {}
-    for key, parse in _PROMPT_PARSERS.items():
+    for key, parse in _TEXTS.items():
+        if given is not None and key not in given:
+            continue
         try:
             parse(parameters)
         except PromptError as error:
             errors[key] = error
-    if not errors:
+    if "point_grids" in errors and "crop_n_layers" not in (given or ["crop_n_layers"]):
+        errors.update(_of_any_layers(errors.pop("point_grids"), parameters))
+    if not errors and (given is None or len(_TOGETHER.intersection(given)) > 1):
         try:
             objects_from_text(
                 parameters.input_point, parameters.input_point_label, parameters.input_box
@@ -176,3 +273,18 @@ def prompt_errors(parameters: Parameters) -> dict[str, PromptError]:
         except PromptError as error:
             errors[error.key] = error
     return errors
+
+
+def _of_any_layers(error: PromptError, parameters: Parameters) -> dict[str, PromptError]:
+    """The error of point grids, unless another number of crop layers, set later, mends it."""
+    for n_layers in range(1, _MOST_LAYERS + 2):
+        with contextlib.suppress(PromptError):
+            parse_point_grids(parameters.point_grids, n_layers)
+            return {}
+    return {"point_grids": error}
+
+
+def raise_first(errors: dict[str, PromptError]) -> None:
+    """Raises the first error of :func:`text_errors`, if there is any."""
+    for error in errors.values():
+        raise error

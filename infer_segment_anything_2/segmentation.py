@@ -3,46 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from infer_segment_anything_2 import __version__
+from infer_segment_anything_2.errors import DependencyError
 from infer_segment_anything_2.parameters import Parameters
-from infer_segment_anything_2.prompts import (
-    DrawnBox,
-    DrawnPoint,
-    ObjectPrompt,
-    Polygon,
-    fit_to_image,
-    objects_from_drawing,
-)
+from infer_segment_anything_2.prompts import DrawnBox, DrawnPoint, ObjectPrompt, Polygon
 from infer_segment_anything_2.request import (
     cleaning_settings,
     grid_settings,
-    regions_of_interest,
+    notes_on_regions,
+    objects_of,
+    prediction_settings,
+    regions_of,
     tile_settings,
-    with_mask,
 )
-from infer_segment_anything_2.sam2_engine.engine import Engine
-from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
-from infer_segment_anything_2.sam2_engine.hardware.devices import choose_device, choose_precision
 from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
 from infer_segment_anything_2.sam2_engine.prompted.refinement import Answered, starts_for
-from infer_segment_anything_2.sam2_engine.settings import (
-    PredictionSettings,
-)
-from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
-from infer_segment_anything_2.sam2_reading.prompt_masks import read_mask
-from infer_segment_anything_2.sam2_reading.prompt_text import (
-    objects_from_text,
-)
+from infer_segment_anything_2.sam2_engine.settings import OnProgress
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
-__all__ = ["Segmenter"]
+if TYPE_CHECKING:  # what loads torch
+    from infer_segment_anything_2.sam2_engine.engine import Engine
+    from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
+    from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
+
+__all__ = ["Segmentation", "Segmenter"]
 
 OnStage = Callable[[str, int, int], None]
 """Called with the stage ("download", "encode", "objects", "points") and the numbers of its steps
@@ -53,6 +43,8 @@ _RANKS = 3
 
 class Segmenter:
     """Keeps the engine from run to run; a new one is made only when the model changes.
+
+    Making one is cheap: torch is imported when the first model is loaded.
 
     With ``refine``, also keeps what was answered last, for a further point to go on from.
     """
@@ -65,8 +57,21 @@ class Segmenter:
         """Makes sure that the engine is that of the parameters.
 
         Raises:
+            DependencyError: torch, or a package that it needs, is missing.
             CheckpointError: The weights are not there and cannot be fetched, or are unusable.
         """
+        try:
+            from infer_segment_anything_2.sam2_engine.engine import Engine
+            from infer_segment_anything_2.sam2_engine.hardware.devices import (
+                choose_device,
+                choose_precision,
+            )
+            from infer_segment_anything_2.sam2_engine.network.loading import load_model
+        except ImportError as error:
+            raise DependencyError(
+                f"A package that the network needs does not load: {error}; install what "
+                "requirements.txt names, at least: pip install torch torchvision sam2==1.1.0"
+            ) from error
         device = choose_device(parameters.cuda)
         model = load_model(
             parameters.model_name,
@@ -111,25 +116,25 @@ class Segmenter:
         parameters = parameters.with_preset()
         image_rgb_hwc = to_rgb8(image)
         image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
-        asked = [
-            *objects_from_text(
-                parameters.input_point, parameters.input_point_label, parameters.input_box
-            ),
-            *objects_from_entries(parameters.input_objects, read_mask),
-            *objects_from_drawing(drawn_points, drawn_boxes),
-        ]
-        objects, notes = fit_to_image(with_mask(asked, mask), image_hw)
+        objects, notes = objects_of(
+            parameters,
+            image_hw,
+            drawn_points=drawn_points,
+            drawn_boxes=drawn_boxes,
+            mask=mask,
+        )
         engine = self.load(parameters, on_progress)
         ranked: tuple[MaskSet, ...] = ()
         filter_counts = None
         if objects:
             ranked = self._predict(engine, image_rgb_hwc, objects, parameters, on_progress)
         elif not only_prompted:
-            regions = regions_of_interest(parameters, drawn_regions, image_hw)
+            regions = regions_of(parameters, drawn_regions, image_hw)
             result = _generate(
                 engine, image_rgb_hwc, parameters, regions, _stage(on_progress, "points")
             )
             ranked, filter_counts = (result.masks,), result.filter_counts
+            notes += notes_on_regions(parameters, regions, image_hw, filter_counts.points)
         nothing = MaskSet.empty(image_hw)
         first, second, third = (*ranked, *[nothing] * (_RANKS - len(ranked)))
         return Segmentation(
@@ -158,14 +163,8 @@ class Segmenter:
         prediction = engine.predict(
             image,
             objects,
-            PredictionSettings(
-                # One answer per object, once there is one to go on from: Meta's protocol.
-                multimask_output=parameters.multimask_output and not goes_on,
-                prefer_stable=parameters.apply_postprocessing,
-                mask_threshold=parameters.mask_threshold,
-                stability_score_offset=parameters.stability_score_offset,
-            ),
-            cleaning=cleaning_settings(parameters),
+            prediction_settings(parameters, goes_on=goes_on),
+            cleaning=cleaning_settings(parameters, everything=False),
             start_logits=starts,
             on_progress=_stage(on_progress, "objects"),
         )
@@ -182,15 +181,14 @@ def _generate(
     image_rgb_hwc: npt.NDArray[np.uint8],
     parameters: Parameters,
     regions: tuple[Polygon, ...] | None,
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: OnProgress | None,
 ) -> GenerationResult:
-    duplicate_thresh = max(parameters.box_nms_thresh, parameters.crop_nms_thresh)
     return engine.generate(
         image_rgb_hwc,
         grid_settings(parameters, regions),
         input_size_percent=parameters.input_size_percent,
         tiles=tile_settings(parameters),
-        cleaning=cleaning_settings(parameters, duplicate_thresh),
+        cleaning=cleaning_settings(parameters, everything=True),
         on_progress=on_progress,
     )
 
@@ -206,7 +204,7 @@ def _provenance(model: LoadedModel, parameters: Parameters) -> dict[str, Any]:
     }
 
 
-def _stage(on_progress: OnStage | None, stage: str) -> Callable[[int, int], None] | None:
+def _stage(on_progress: OnStage | None, stage: str) -> OnProgress | None:
     """The progress callback of one stage."""
     if on_progress is None:
         return None

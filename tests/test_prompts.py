@@ -14,9 +14,9 @@ from infer_segment_anything_2.prompts import (
     DrawnPoint,
     ObjectPrompt,
     assemble_objects,
-    fit_to_image,
     objects_from_drawing,
 )
+from infer_segment_anything_2.sam2_reading.fitting import fit_to_image
 from infer_segment_anything_2.sam2_reading.prompt_text import (
     objects_from_text,
     parse_boxes,

@@ -333,6 +333,32 @@ class TestRegionOfInterest:
         with pytest.raises(PromptError, match="lies outside the picture, which is 160 wide"):
             run(segmenter, region_of_interest="[200, 0, 300, 90]")
 
+    def test_says_which_holds_no_grid_point(self, segmenter: Segmenter) -> None:
+        empty = [0, 0, 4, 4]
+        for regions, n_notes in (([empty], 1), ([empty, [0, 0, 80, 120]], 1), ([[0, 0, 80, 9]], 0)):
+            found = run(segmenter, region_of_interest=regions)
+            assert len(found.notes) == n_notes
+            for note in found.notes:
+                assert note.startswith(
+                    "No grid point falls into the region of interest at [(0.0, 0.0), (4.0, 0.0)"
+                )
+                assert "raise points_per_side (now 8)" in note
+
+    def test_a_picture_of_one_line_has_no_duplicates(self, segmenter: Segmenter) -> None:
+        line = np.ascontiguousarray(PICTURE[35:36])
+        for picture in (line, np.ascontiguousarray(line.transpose(1, 0, 2))):
+            found = segmenter.segment(
+                picture,
+                Parameters.from_strings(
+                    {**QUICK, "iou_thresh": "0", "stability_score_thresh": "0"}
+                ),
+            )
+            assert found.filter_counts is not None
+            assert found.filter_counts.points == 64
+            boxes = [tuple(box) for box in found.ranked[0].boxes_xyxy_px.tolist()]
+            assert len(boxes) > 0
+            assert len(set(boxes)) == len(boxes)
+
 
 class TestPointGrids:
     def test_are_asked_instead_of_the_grid(self, segmenter: Segmenter) -> None:

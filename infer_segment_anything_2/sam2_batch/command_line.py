@@ -11,9 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from infer_segment_anything_2.errors import (
     CheckpointError,
@@ -23,7 +20,7 @@ from infer_segment_anything_2.errors import (
     SegmentAnythingError,
 )
 from infer_segment_anything_2.parameters import ROWS, Parameters
-from infer_segment_anything_2.prompts import PromptMask
+from infer_segment_anything_2.request import raise_first, text_errors
 from infer_segment_anything_2.sam2_batch.exit_codes import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -40,11 +37,9 @@ from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, fin
 from infer_segment_anything_2.sam2_batch.prompts_file import read_prompts, with_prompts
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
 from infer_segment_anything_2.sam2_batch.terminal import Progress, duration, log_shown
-from infer_segment_anything_2.sam2_reading.object_entries import MaskSource, objects_from_entries
-from infer_segment_anything_2.sam2_reading.prompt_text import objects_from_text
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.segmentation import Segmenter
+from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
+from infer_segment_anything_2.sam2_reading.tiff_files import is_tiff
+from infer_segment_anything_2.segmentation import Segmenter
 
 __all__ = ["main"]
 
@@ -77,9 +72,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 def _segment(options: argparse.Namespace) -> int:
     parameters = _parameters(options)
-    pictures = find_pictures(options.pictures, out=options.out, recursive=options.recursive)
+    pictures = find_pictures(
+        options.pictures,
+        out=options.out,
+        recursive=options.recursive,
+        tell=lambda line: None if options.quiet else _say(line),
+    )
     wanted = [name for names in options.format or [["coco"]] for name in names]
     export_options = ExportOptions(options.affine, options.crs, options.opacity)
     _check_map(export_options, wanted, pictures)
@@ -113,17 +117,21 @@ def _check_map(
     """Refuses what would put pictures where they do not lie."""
     if "geojson" not in formats:
         return
-    if options.crs and options.affine is None:
+    # Whether a TIFF brings its own transform is seen when it is read.
+    may_bring_own = any(is_tiff(picture.path) for picture in pictures)
+    if options.crs and options.affine is None and not may_bring_own:
         raise ParameterError(
-            f"--crs {options.crs} needs the transform from pixels to its coordinates, got none; "
-            "give --affine A,B,C,D,E,F too, or leave --crs out.",
+            f"--crs {options.crs} needs the transform from pixels to its coordinates, got none, "
+            "and no picture that brings its own; give --affine A,B,C,D,E,F too, or leave --crs "
+            "out.",
             key="crs",
             value=options.crs,
         )
     if options.affine is not None and len(pictures) > 1:
         raise ParameterError(
             f"--affine is the place of one picture on the map, got {len(pictures)} pictures, which "
-            "would all lie there; run them one by one, each with its own.",
+            "would all lie there; leave it out for GeoTIFFs, which bring their own, or run the "
+            "pictures one by one.",
             key="affine",
         )
 
@@ -142,7 +150,7 @@ def _prompted(
     prompted, unknown = with_prompts(pictures, read_prompts(path), path)
     for picture in prompted:
         try:
-            objects_from_entries(picture.objects or "", _unread_mask)
+            objects_from_entries(picture.objects or "")
         except PromptError as error:
             raise PromptError(f"{path}, {picture.name}: {error}", key=error.key) from error
     if unknown:
@@ -175,8 +183,7 @@ def _parameters(options: argparse.Namespace) -> Parameters:
     if options.box:
         texts["input_box"] = str(options.box)
     parameters = Parameters.from_strings(texts)
-    objects_from_text(parameters.input_point, parameters.input_point_label, parameters.input_box)
-    objects_from_entries(parameters.input_objects, _unread_mask)
+    raise_first(text_errors(parameters))
     return parameters
 
 
@@ -186,7 +193,7 @@ def _from_file(value: str) -> str:
         return value
     try:
         return Path(value[1:]).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: "~nobody/..."
         raise ParameterError(
             f"The file of {value!r} cannot be read: {error}; give the path of a text file behind "
             "the @.",
@@ -194,16 +201,11 @@ def _from_file(value: str) -> str:
         ) from error
 
 
-def _unread_mask(_: MaskSource) -> PromptMask:
-    """Stands for a mask prompt while the texts are looked through; it is read with the picture."""
-    return PromptMask(np.ones((1, 1), bool))
-
-
 def _segment_all(
     pictures: Sequence[PictureFile], results: ResultFolder, options: argparse.Namespace
 ) -> int:
     parameters = results.parameters
-    segmenter = _load_segmenter()
+    segmenter = Segmenter()
     begun_s = time.monotonic()
     # Before there are bars: a download draws its own, if none is to be told of it.
     segmenter.load(parameters, _not_shown if options.quiet else None)
@@ -244,15 +246,3 @@ def _tell(done: PictureDone, took_s: float, progress: Progress, *, verbose: bool
         if done.summary != done.headline:
             progress.tell(f"  {done.summary}")
         progress.tell(f"  -> {', '.join(map(str, done.paths))}")
-
-
-def _load_segmenter() -> Segmenter:
-    # Only here: help, lists and a run with nothing left to do need no torch.
-    try:
-        from infer_segment_anything_2.segmentation import Segmenter
-    except ImportError as error:
-        raise DependencyError(
-            f"A package that the network needs does not load: {error}; install what "
-            "requirements.txt names, at least: pip install torch torchvision sam2==1.1.0"
-        ) from error
-    return Segmenter()

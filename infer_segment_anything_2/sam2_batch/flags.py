@@ -224,7 +224,8 @@ def _add_file_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--crs",
         default="",
-        help="for geojson: the map's reference system, such as EPSG:32631; goes with --affine",
+        help="for geojson: the map's reference system, such as EPSG:32631; goes with --affine, or "
+        "names that of GeoTIFFs which do not",
     )
     group.add_argument(
         "--opacity",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from infer_segment_anything_2.errors import (
     DeviceError,
@@ -19,15 +18,13 @@ from infer_segment_anything_2.errors import (
 )
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
-from infer_segment_anything_2.sam2_reading.picture_files import read_picture
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.sam2_results.outcome import Segmentation
-    from infer_segment_anything_2.segmentation import OnStage, Segmenter
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture_file
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
+from infer_segment_anything_2.segmentation import OnStage, Segmenter
 
 __all__ = ["PictureDone", "segment_picture"]
 
-Write = Callable[[PictureFile, "Segmentation"], Sequence[Path]]
+Write = Callable[[PictureFile, Segmentation], Sequence[Path]]
 """Writes a picture's results and gives their paths; may raise ``ExportError``."""
 
 # What one picture can do wrong. Anything else would go wrong with the next one too.
@@ -43,7 +40,7 @@ class PictureDone:
         headline: A few words that say what was found; "" if it failed.
         summary: One line that says what was found and what was dropped; "" if it failed.
         paths: The files and folders that were written, of the best rank; none if it failed.
-        notes: One sentence for each prompt that had to be put right.
+        notes: One sentence for each thing about the picture or a prompt that the user should know.
         error: Why it failed, None if it is done.
     """
 
@@ -82,16 +79,18 @@ def segment_picture(
         CancelledError: ``on_progress`` raised it.
     """
     try:
-        image = read_picture(picture.path)
+        content = read_picture_file(picture.path)
         if picture.objects is not None:
             parameters = replace(parameters, input_objects=picture.objects)
         found = segmenter.segment(
-            image,
+            content.pixels_hwc,
             parameters,
             on_progress=on_progress,
             only_prompted=picture.objects is not None,
         )
-        paths = write(picture, found)
+        found = replace(found, notes=(*content.notes, *found.notes))
+        located = replace(picture, georeference=content.georeference)
+        paths = write(located, found)
     except _OF_ONE_PICTURE as error:
         return PictureDone(picture, error=error)
     return PictureDone(picture, found.headline, found.summary, tuple(paths), found.notes)

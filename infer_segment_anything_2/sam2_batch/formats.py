@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from infer_segment_anything_2.exports import (
     MASK_INDEX_NAME,
@@ -20,11 +19,10 @@ from infer_segment_anything_2.exports import (
     write_overlay,
     write_yolo,
 )
+from infer_segment_anything_2.sam2_batch.map_places import MapPlace
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.whole_files import remove_file, write_json
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-    from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
 __all__ = ["FORMATS", "ExportOptions", "Format", "Result"]
 
@@ -48,6 +46,7 @@ class Result:
         picture_name: As readers of a data set shall find it.
         options: Choices of single formats.
         class_names: All classes of the folder; their positions are their numbers.
+        place: Of the picture on a map.
     """
 
     masks: MaskSet
@@ -55,6 +54,7 @@ class Result:
     picture_name: str
     options: ExportOptions
     class_names: Sequence[str]
+    place: MapPlace
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def _yolo(path: Path, result: Result) -> None:
 
 
 def _geojson(path: Path, result: Result) -> None:
-    options, objects = result.options, result.segmentation.objects
-    write_geojson(path, result.masks, objects, affine=options.affine, crs=options.crs)
+    affine, crs = result.place
+    write_geojson(path, result.masks, result.segmentation.objects, affine=affine, crs=crs)
 
 
 def _overlay(path: Path, result: Result) -> None:
@@ -141,7 +141,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ),
         "geojson": Format(
             ".geojson",
-            "polygons with holes, in pixels or by --affine on a map",
+            "polygons with holes, on a map by a GeoTIFF's own place or --affine, else in pixels",
             _geojson,
             options=("affine", "crs"),
         ),

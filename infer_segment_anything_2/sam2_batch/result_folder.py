@@ -13,11 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infer_segment_anything_2.errors import ExportError, ParameterError
 from infer_segment_anything_2.exports import class_names
 from infer_segment_anything_2.parameters import ROWS, Parameters
+from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_batch.class_list import read_class_list, write_class_list
 from infer_segment_anything_2.sam2_batch.data_set import write_data_set
 from infer_segment_anything_2.sam2_batch.done_marks import DoneMarks, Fingerprint, Mark, digest_of
@@ -26,6 +27,8 @@ from infer_segment_anything_2.sam2_batch.formats import (
     ExportOptions,
     Result,
 )
+from infer_segment_anything_2.sam2_batch.map_places import MapPlace, map_place
+from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 from infer_segment_anything_2.sam2_batch.result_names import (
     CLASSES_NAME,
     DATASET_NAME,
@@ -34,12 +37,8 @@ from infer_segment_anything_2.sam2_batch.result_names import (
     SETTINGS_NAME,
     TakenNames,
 )
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.whole_files import write_json
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.prompts import ObjectPrompt
-    from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
-    from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
 __all__ = ["SETTINGS_NAME", "ResultFolder"]
 
@@ -168,6 +167,7 @@ class ResultFolder:
         """
         if self._remembered() is None:
             self.prepare()
+        place = self._place_of(picture)
         kept = self._clear(picture)
         names = self._numbered_classes(segmentation.objects)
         for rank in range(len(segmentation.ranked), 0, -1):
@@ -177,7 +177,7 @@ class ResultFolder:
                 for name, path in zip(self.formats, paths, strict=True):
                     FORMATS[name].remove(path)  # of an earlier run with other settings
                 continue
-            result = Result(masks, segmentation, picture.name, self.options, names)
+            result = Result(masks, segmentation, picture.name, self.options, names, place)
             for name, path in zip(self.formats, paths, strict=True):
                 if rank == 1 or name != "report":  # one report tells of all ranks
                     FORMATS[name].write(path, result)
@@ -284,6 +284,11 @@ class ResultFolder:
             for source in map(_source, pictures)
             if source.startswith(here)
         ]
+
+    def _place_of(self, picture: PictureFile) -> MapPlace:
+        if "geojson" not in self.formats:
+            return MapPlace()
+        return map_place(self.options.affine, self.options.crs, picture.georeference)
 
     def _numbered_classes(self, objects: Sequence[ObjectPrompt] | None) -> Sequence[str]:
         """All classes of the folder, new ones at the end, so that a name keeps its number."""

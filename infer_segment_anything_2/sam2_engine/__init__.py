@@ -1,9 +1,10 @@
-"""SAM 2 on images without Ikomia or Qt: embed a picture, predict masks, generate masks.
+"""SAM 2 without Ikomia or Qt: embed a picture, predict masks, generate masks, track objects.
 
     engine = Engine(load_model("sam2.1_hiera_small", device=choose_device(cuda=True)))
     image = engine.embed(image_rgb_hwc)
     prediction = engine.predict(image, [ObjectPrompt(points_xy_px=((500, 375),), labels=(1,))])
     result = engine.generate(image_rgb_hwc, GridSettings(points_per_side=16))
+    tracked = engine.track(TrackerState(), image_rgb_hwc, {7: ObjectPrompt(box_xyxy_px=box)})
 
 The names below are the public ones. They are imported on first use: who only wants to know which
 checkpoints there are need not wait for torch.
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
         GridSettings,
         PredictionSettings,
         TileSettings,
+        TrackingSettings,
     )
+    from infer_segment_anything_2.sam2_engine.tracking.masklets import Masklets
+    from infer_segment_anything_2.sam2_engine.tracking.object_memory import TrackerState
+    from infer_segment_anything_2.sam2_engine.tracking.tracker import TrackedFrame
     from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS, Checkpoint
 
 __all__ = [
@@ -44,10 +49,14 @@ __all__ = [
     "GridSettings",
     "LoadedModel",
     "MaskSet",
+    "Masklets",
     "Prediction",
     "PredictionSettings",
     "Rle",
     "TileSettings",
+    "TrackedFrame",
+    "TrackerState",
+    "TrackingSettings",
     "choose_device",
     "choose_precision",
     "load_model",
@@ -64,10 +73,14 @@ _MODULE_OF = {
     "GridSettings": "settings",
     "LoadedModel": "network.loading",
     "MaskSet": "masks.mask_set",
+    "Masklets": "tracking.masklets",
     "Prediction": "prompted.prediction",
     "PredictionSettings": "settings",
     "Rle": "masks.mask_set",
     "TileSettings": "settings",
+    "TrackedFrame": "tracking.tracker",
+    "TrackerState": "tracking.object_memory",
+    "TrackingSettings": "settings",
     "choose_device": "hardware.devices",
     "choose_precision": "hardware.devices",
     "load_model": "network.loading",

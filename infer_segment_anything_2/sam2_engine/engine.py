@@ -1,8 +1,9 @@
-"""The three verbs: embed a picture, predict masks from prompts, generate masks of everything."""
+"""The four verbs: embed a picture, predict masks, generate masks of everything, track objects."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -20,7 +21,7 @@ from infer_segment_anything_2.sam2_engine.everything.generation import cleaned a
 from infer_segment_anything_2.sam2_engine.everything.tiles import generate_tiled
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
-from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
+from infer_segment_anything_2.sam2_engine.image.embedding import Embedding, embed_image
 from infer_segment_anything_2.sam2_engine.image.embedding_cache import EmbeddingCache, image_digest
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction, predict
@@ -31,7 +32,10 @@ from infer_segment_anything_2.sam2_engine.settings import (
     OnProgress,
     PredictionSettings,
     TileSettings,
+    TrackingSettings,
 )
+from infer_segment_anything_2.sam2_engine.tracking.object_memory import TrackerState
+from infer_segment_anything_2.sam2_engine.tracking.tracker import TrackedFrame, Tracker
 
 __all__ = ["Engine"]
 
@@ -56,6 +60,9 @@ class Engine:
         self.model = model
         self._decoder = FastMaskDecoder(model.network, dtype=model.precision)
         self._cache: EmbeddingCache[PreparedImage] = EmbeddingCache(cache_bytes)
+        self._tracker = Tracker(model.network, model.precision)
+        # Alone, so that a video does not push the pictures out, and a paused frame is still there.
+        self._last_frame: Embedding | None = None
 
     @full_teams()
     def embed(
@@ -80,7 +87,7 @@ class Engine:
         known = self._cache.get(digest)
         if known is not None:
             return known
-        try:
+        with self._memory_for("encode one picture"):
             image = self._decoder.prepare(
                 embed_image(
                     self.model.network,
@@ -90,10 +97,6 @@ class Engine:
                     digest=digest,
                 )
             )
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise out_of_memory(self.model.device, "encode one picture", _REMEDY, error) from error
         if remember:
             self._cache.put(digest, image)
         return image
@@ -169,3 +172,59 @@ class Engine:
                 tiles,
             )
         return result if cleaning is None else cleaned_result(result, cleaning)
+
+    @full_teams()
+    def track(
+        self,
+        state: TrackerState,
+        image_rgb_hwc: npt.NDArray[np.uint8],
+        prompts: Mapping[int, ObjectPrompt] | None = None,
+        settings: TrackingSettings | None = None,
+    ) -> TrackedFrame:
+        """Finds the tracked and the prompted objects in the next frame of a video.
+
+        The state holds all there is to know of the frames before, and is never changed: to run a
+        frame again, or to go back, give an older one. Frames in reverse are tracked backwards.
+
+        Args:
+            state: ``TrackerState()`` at first, then the ``state`` of the frame before.
+            image_rgb_hwc: H x W x 3 RGB; never changed. Not encoded where nothing is tracked.
+            prompts: By object id, in pixels of the frame. A new id is a new object. A known one's
+                points and box correct the mask that is found without them; its mask replaces it.
+            settings: How objects are followed; Meta's defaults if None.
+
+        Raises:
+            DeviceError: The memory does not suffice.
+            PromptError: A prompt is empty, or the frame has another size than those before.
+        """
+        with self._memory_for("track objects through one frame"):
+            return self._tracker.track(
+                partial(self._embed_frame, image_rgb_hwc),
+                (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
+                state,
+                prompts or {},
+                settings or TrackingSettings(),
+            )
+
+    def _embed_frame(self, image_rgb_hwc: npt.NDArray[np.uint8]) -> Embedding:
+        """The features of a frame; those of the last one and of cached pictures are there."""
+        digest = f"{image_digest(image_rgb_hwc)}@{_WHOLE}"
+        known, last = self._cache.get(digest), self._last_frame
+        if known is not None:
+            return known.embedding
+        if last is None or last.digest != digest:
+            last = embed_image(
+                self.model.network, image_rgb_hwc, precision=self.model.precision, digest=digest
+            )
+            self._last_frame = last
+        return last
+
+    @contextmanager
+    def _memory_for(self, needed: str) -> Iterator[None]:
+        """Tells what the memory did not suffice for."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(self.model.device, needed, _REMEDY, error) from error

@@ -17,11 +17,13 @@ __all__ = [
     "DuplicateRule",
     "GridSettings",
     "MaskSupport",
+    "MemoryRule",
     "OnProgress",
     "OverlapRule",
     "Precision",
     "PredictionSettings",
     "TileSettings",
+    "TrackingSettings",
 ]
 
 OnProgress = Callable[[int, int], None]
@@ -31,6 +33,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 DuplicateRule = Literal["box", "mask", "containment"]
 OverlapRule = Literal["keep", "smallest_on_top", "highest_score"]
 ComponentRule = Literal["all", "largest", "clicked"]
+MemoryRule = Literal["meta", "confident"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,40 @@ class PredictionSettings:
     mask_threshold: float = 0.0
     stability_score_offset: float = 1.0
     mask_support: MaskSupport = field(default_factory=MaskSupport)
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """How objects are followed from frame to frame; the defaults are Meta's.
+
+    Attributes:
+        max_prompted_frames: So many prompted frames of an object are remembered, the first and the
+            nearest; at least 2.
+        memory_rule: Which tracked frames are remembered: the last six ("meta"), or the last six on
+            which the object was there and its predicted IoU above 0.5 ("confident").
+        batch_objects: At most so many objects are computed together. 1 gives Meta's numbers bit for
+            bit in float32 on the CPU, more differ in the last digits.
+        frame_count: Frames of the whole clip where it is known; it changes the numbers of clips of
+            less than 16 frames only.
+        mask_threshold: Pixels with a logit above this belong to the mask.
+        stability_score_offset: How far that threshold is moved to measure the masks' stability.
+        prefer_stable: Where a prompt asks for one mask and the single-mask token's is unstable,
+            take the best of the three.
+        binarise_prompted: Remember the masks of prompted frames as they are shown, without their
+            soft edges. Both as ``build_sam2_video_predictor(apply_postprocessing=True)``.
+        mask_logit: How strongly a mask that has points or a box beside it is put to the network; a
+            mask alone is taken as it is.
+    """
+
+    max_prompted_frames: int = 8
+    memory_rule: MemoryRule = "meta"
+    batch_objects: int = 8
+    frame_count: int | None = None
+    mask_threshold: float = 0.0
+    stability_score_offset: float = 1.0
+    prefer_stable: bool = True
+    binarise_prompted: bool = True
+    mask_logit: float = 10.0
 
 
 @dataclass(frozen=True)

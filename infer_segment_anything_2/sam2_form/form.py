@@ -17,7 +17,7 @@ from PyQt6.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidg
 
 from infer_segment_anything_2.errors import SegmentAnythingError
 from infer_segment_anything_2.parameters import ROWS, Parameters
-from infer_segment_anything_2.request import _PROMPT_PARSERS, prompt_errors
+from infer_segment_anything_2.request import TEXT_KEYS, text_errors
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
 from infer_segment_anything_2.sam2_form.fields import Field, make_field
 from infer_segment_anything_2.sam2_form.widgets import (
@@ -111,7 +111,7 @@ class ParameterForm(QWidget):
         for field in self._fields.values():
             field.finish_typing()
         parameters = self._read()
-        for error in prompt_errors(parameters).values():
+        for error in text_errors(parameters).values():
             raise error
         return parameters
 
@@ -224,7 +224,7 @@ class ParameterForm(QWidget):
                 self._set_meant(dependent, "" if is_meant else condition.otherwise)
         changed = self._changed_rows(group)
         self._sections[group].set_changed_count(len(changed))
-        if key in _PROMPT_PARSERS:
+        if key in TEXT_KEYS:
             self._check_timer.start()
         if key in ("model_name", "model_path"):
             name = str(self._fields["model_name"].value())
@@ -246,8 +246,8 @@ class ParameterForm(QWidget):
 
     def _check_prompts(self) -> None:
         """Shows beside each prompt what is wrong with it."""
-        errors = prompt_errors(self._read())
-        for key in _PROMPT_PARSERS:
+        errors = text_errors(self._read())
+        for key in TEXT_KEYS:
             self._messages[key].set_text(str(errors.get(key, "")))
 
     def _scroll_to_faulty(self) -> None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ikomia import core, dataprocess
 
 from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint, Polygon
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["drawn_prompts", "drawn_regions"]
 

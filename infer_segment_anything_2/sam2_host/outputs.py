@@ -22,6 +22,7 @@ from ikomia import core, dataprocess
 from ikomia.dataprocess.io.datadictIO import DataDictIO
 from PIL import Image
 
+from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_results.painting import paint_labels, paint_overlay
 
@@ -163,7 +164,7 @@ class PictureIO(dataprocess.CImageIO):
         Args:
             masks_io: One of this task's mask or label outputs, or any other that the host knows.
         """
-        if getattr(masks_io, "masks", None) is None:
+        if getattr(masks_io, "masks", None) is None and self.get_image() is not None:
             by_host: npt.NDArray[np.uint8] = super().get_image_with_mask(masks_io)
             return by_host
         return painted(self.get_image(), masks_io)
@@ -180,6 +181,10 @@ class RecordsIO(DataDictIO):
     def show(self, data: dict[str, Any]) -> None:
         """Replaces the content; JSON types only."""
         self.data = data
+
+    def clear_data(self) -> None:
+        """Forgets the records, and leaves those that were handed out to whoever has them."""
+        self.data = {}
 
     def save(self, path: str) -> None:
         """Saves as JSON beside the masks that have the name ``path``."""
@@ -227,9 +232,18 @@ def show_labels(
 
 
 def painted(
-    image_rgb_hwc: npt.NDArray[np.uint8], masks_io: InstanceMasksIO | LabelPictureIO
+    image_rgb_hwc: npt.NDArray[np.uint8] | None, masks_io: InstanceMasksIO | LabelPictureIO
 ) -> npt.NDArray[np.uint8]:
-    """A picture with the masks of an output over it, each in its own colour, the smaller on top."""
+    """A picture with the masks of an output over it, each in its own colour, the smaller on top.
+
+    Raises:
+        ImageError: There is no picture: nothing was run yet, or the run failed.
+    """
+    if image_rgb_hwc is None:
+        raise ImageError(
+            "There is no result to paint yet, expected one of a run; run the workflow first, and "
+            "look at its error if it failed."
+        )
     masks = masks_io.masks
     if masks is None:
         return image_rgb_hwc.copy()

@@ -31,6 +31,10 @@ _KEY = "input_objects"
 _FIELDS = ("box", "points", "labels", "mask", "category")
 _EXAMPLE = '[{"box": [425, 600, 700, 875]}, {"points": [[90, 80], [95, 70]], "labels": [1, 0]}]'
 _RLE_EXAMPLE = '{"size": [height, width], "counts": "..."}'
+_PIXELS_ADVICE = (
+    "got the pixels themselves; give pycocotools.mask.encode(np.asfortranarray(mask, np.uint8)), "
+    "or set the picture at input 2."
+)
 _MOST_PIXELS = 2**28
 
 
@@ -52,12 +56,13 @@ class MaskSource:
 ReadMask = Callable[[MaskSource], PromptMask]
 
 
-def objects_from_entries(text: str, read_mask: ReadMask) -> list[ObjectPrompt]:
+def objects_from_entries(text: str, read_mask: ReadMask | None = None) -> list[ObjectPrompt]:
     """Reads the list of objects; empty text is no objects.
 
     Args:
         text: JSON, or the same in Python's way of writing.
         read_mask: Fetches a mask. Its ``ImageError`` and ``ValueError`` become errors of the entry.
+            Without it masks are left unread: the text is judged, and no file is opened.
 
     Raises:
         PromptError: The text is no such list; the message tells the number of the entry.
@@ -114,7 +119,7 @@ class _Entry:
         words = f"{self.name} {expected}, got {quoted(got)}"
         return PromptError(f"{words}; {advice}" if advice else f"{words}.", key=_KEY)
 
-    def read(self, read_mask: ReadMask) -> ObjectPrompt:
+    def read(self, read_mask: ReadMask | None) -> ObjectPrompt:
         points = self._points()
         box, source = self._box(), self._mask_source()
         if not points and box is None and source is None:
@@ -126,7 +131,7 @@ class _Entry:
             category=self._category(),
             key=_KEY,
             name=self.name,
-            mask=None if source is None else self._read_mask(source, read_mask),
+            mask=self._read_mask(source, read_mask) if source and read_mask else None,
         )
 
     def _points(self) -> list[PointXy]:
@@ -181,11 +186,13 @@ class _Entry:
         if isinstance(given, str) and given.strip():
             return MaskSource(path=given)
         if not isinstance(given, dict) or not {"size", "counts"} <= given.keys():
-            raise self.refusal(
+            expected = (
                 f"must have its mask as COCO run lengths like {_RLE_EXAMPLE}, or as a picture's "
-                "path",
-                given,
+                "path"
             )
+            if isinstance(given, list | tuple):
+                raise PromptError(f"{self.name} {expected}, {_PIXELS_ADVICE}", key=_KEY)
+            raise self.refusal(expected, given)
         size, counts = given["size"], _text_of_bytes(given["counts"])
         whole = isinstance(size, list | tuple) and all(type(side) is int for side in size)
         if not whole or len(size) != 2 or min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:

@@ -43,7 +43,7 @@ def mask_from_picture(picture: object) -> PromptMask | None:
         raise ImageError(
             f"A mask must be a picture of numbers, got values of type {picture.dtype}; convert it."
         )
-    levels = np.asarray(picture)
+    levels = np.asarray(np.ma.filled(picture, 0))  # what is missing is no part of the object
     if levels.ndim == _COLOURS:
         n_colours = _COLOURS if levels.shape[2] >= _COLOURS else 1
         levels = levels[..., :n_colours].max(axis=2)

@@ -38,9 +38,17 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 
-# numpy 2 writes its scalars as "np.float32(1.5)" and its arrays as "array([1, 2], dtype=int32)".
-_NUMPY_SCALAR = re.compile(r"(?:np\.|numpy\.)?(?:u?int|float)\d+\(([^()]*)\)")
-_NUMPY_ARRAY = re.compile(r"(?:np\.|numpy\.)?array(?=\()|,\s*dtype=[\w.]+")
+# numpy 2 writes its scalars as "np.float32(1.5)" and its arrays as "array([1, 2], dtype=int32)",
+# torch writes "tensor([1, 2], device='cuda:0', dtype=torch.int32, requires_grad=True)".
+_ARRAY_FACTS = re.compile(
+    r",\s*(?:dtype=[\w.]+|device='[\w:]+'|requires_grad=True|grad_fn=<\w+>)(?=\s*[,)])"
+)
+_ARRAY_SCALAR = re.compile(
+    r"(?:np\.|numpy\.)?(?:u?int|float)\d+\(([^()]*)\)|tensor\(([^()\[\],]*)\)|np\.(True|False)_"
+)
+_ARRAY = re.compile(r"(?:np\.|numpy\.)?(?:array|tensor)(?=\()")
+# Labels may be truths, as Python and JSON write them.
+_TRUTH = re.compile(r"(?<![\w.])(?:(?P<yes>true)|false)(?![\w.])", re.IGNORECASE)
 _LABELS_EXAMPLE = "[1, 0]"
 _REGIONS_EXAMPLE = "[[120, 80], [900, 80], [500, 640]] or [120, 80, 900, 640]"
 _GRIDS_EXAMPLE = "[[0.5, 0.5], [0.25, 0.75]]"
@@ -90,13 +98,13 @@ def parse_boxes(text: str) -> list[BoxXyxy]:
 
 
 def parse_labels(text: str) -> list[int]:
-    """Reads "1", "[1]" or "[1, 0]"; empty text is no labels.
+    """Reads "1", "[1]", "[1, 0]" or "[True, False]"; empty text is no labels.
 
     Raises:
         PromptError: The text is something else, or a label is neither 0 nor 1.
     """
     key, noun = "input_point_label", "labels"
-    nested = _parse_nested(text, key=key, noun=noun, example=_LABELS_EXAMPLE)
+    nested = _parse_nested(text, key=key, noun=noun, example=_LABELS_EXAMPLE, with_truths=True)
     while len(nested) == 1 and isinstance(nested[0], list):
         nested = nested[0]
     labels: list[int] = []
@@ -230,14 +238,21 @@ def _parse_rows(text: str, *, width: int, key: str, noun: str, example: str) -> 
     return checked
 
 
-def _parse_nested(text: str, *, key: str, noun: str, example: str) -> _Nested:
-    """Reads nested lists of finite numbers; commas, spaces and kinds of brackets are all one."""
+def _parse_nested(
+    text: str, *, key: str, noun: str, example: str, with_truths: bool = False
+) -> _Nested:
+    """Reads nested lists of finite numbers; commas, spaces and kinds of brackets are all one.
+
+    With ``with_truths``, True and False are 1 and 0.
+    """
 
     def refusal(why: str) -> PromptError:
         return _unreadable(text, key=key, noun=noun, example=example, why=why)
 
     plain = "" if text.strip().lower() == "none" else text
     plain = without_numpy_names(plain)
+    if with_truths:
+        plain = _TRUTH.sub(lambda truth: "1" if truth["yes"] else "0", plain)
     stack: list[_Nested] = [[]]
     position = 0
     while position < len(plain):
@@ -261,8 +276,8 @@ def _parse_nested(text: str, *, key: str, noun: str, example: str) -> _Nested:
 
 
 def without_numpy_names(text: str) -> str:
-    """The same lists and numbers without "np.float32(...)", "array(...)" and their relatives."""
-    return _NUMPY_ARRAY.sub("", _NUMPY_SCALAR.sub(r"\1", text))
+    """The same lists and numbers without "np.float32(...)", "array(...)" and "tensor(...)"."""
+    return _ARRAY.sub("", _ARRAY_SCALAR.sub(r"\1\2\3", _ARRAY_FACTS.sub("", text)))
 
 
 def _unreadable(text: str, *, key: str, noun: str, example: str, why: str) -> PromptError:

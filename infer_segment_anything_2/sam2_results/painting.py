@@ -7,16 +7,12 @@ number. Where masks overlap, the smaller is on top; of equal ones, the better ra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from infer_segment_anything_2.sam2_engine.masks.mask_set import mask_in_box
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.prompts import ObjectPrompt
-    from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, mask_in_box
 
 __all__ = ["colours_of", "instance_colours", "paint_labels", "paint_overlay"]
 

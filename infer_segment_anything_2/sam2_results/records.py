@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
-
-if TYPE_CHECKING:
-    from infer_segment_anything_2.prompts import ObjectPrompt
-    from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 
 __all__ = ["DEFAULT_CATEGORY", "categories_of", "records"]
 

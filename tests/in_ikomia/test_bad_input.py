@@ -247,16 +247,6 @@ class TestRun:
                 id="box outside",
             ),
             pytest.param(
-                {"input_box": "[1, 2, 3]"},
-                "input_box must hold boxes such as ",
-                id="wrong count",
-            ),
-            pytest.param(
-                {"input_point": "[1, 2]", "input_point_label": "[1, 0]"},
-                "input_point_label has 2 labels for 1 points in input_point; ",
-                id="labels",
-            ),
-            pytest.param(
                 {"model_path": "no/such/weights.pt"},
                 "No weights file lies at model_path 'no/such/weights.pt': ",
                 id="weights",

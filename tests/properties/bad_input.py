@@ -33,7 +33,6 @@ from infer_segment_anything_2.prompts import (
     DrawnBox,
     DrawnPoint,
     ObjectPrompt,
-    fit_to_image,
     objects_from_drawing,
 )
 from infer_segment_anything_2.sam2_engine.everything.crops import is_in_polygons
@@ -44,6 +43,7 @@ from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import mask_logits, with_support
 from infer_segment_anything_2.sam2_engine.settings import MaskSupport
 from infer_segment_anything_2.sam2_engine.weights.finding import find_weights
+from infer_segment_anything_2.sam2_reading.fitting import fit_to_image
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 from infer_segment_anything_2.sam2_reading.prompt_masks import mask_from_picture, read_mask

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
+import tifffile
 from PIL import Image
 
 from infer_segment_anything_2.sam2_batch.command_line import main
@@ -27,6 +29,20 @@ def picture(path: Path, width: int = 60) -> Path:
     image = np.full((40, width, 3), 40, np.uint8)
     image[8:30, 10:40] = (220, 180, 60)
     Image.fromarray(image).save(path)
+    return path
+
+
+def geotiff(path: Path, image_hwc: np.ndarray, *, left: int, epsg: int | None) -> Path:
+    """Pixels of 10 x 10, the upper left corner at (left, 4,000,000)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tags = [
+        (33550, "d", 3, (10.0, 10.0, 0.0), False),
+        (33922, "d", 6, (0.0, 0.0, 0.0, float(left), 4e6, 0.0), False),
+    ]
+    if epsg is not None:
+        keys = (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, epsg)
+        tags.append((34735, "H", len(keys), keys, False))
+    tifffile.imwrite(path, image_hwc, photometric="rgb", extratags=tags)
     return path
 
 
@@ -113,6 +129,58 @@ class TestMaps:
         assert segment(path, *flags) == 2
         assert "--crs EPSG:32631 needs the transform" in capsys.readouterr().err
         assert not out.exists()
+
+    def test_geotiffs_lie_where_they_say(self, tmp_path: Path, out: Path) -> None:
+        image = np.array(Image.open(picture(tmp_path / "a.png", 40)))
+        for name, left in (("west", 500_000), ("east", 500_400)):
+            geotiff(tmp_path / "in" / f"{name}.tif", image, left=left, epsg=32631)
+        flags = ("--box", "0,0,40,40", "--format", "geojson", "--out", out)
+        assert segment(tmp_path / "in", *flags) == 0
+        bounds = {}
+        for name in ("west", "east"):
+            found = json.loads((out / f"{name}.geojson").read_text())
+            assert found["crs"]["properties"]["name"] == "EPSG:32631"
+            (feature,) = found["features"]
+            bounds[name] = shapely.from_geojson(json.dumps(feature["geometry"])).bounds
+        west, east = bounds["west"], bounds["east"]
+        assert 500_000 <= west[0] < west[2] <= 500_400 <= east[0] < east[2] <= 500_800
+        assert 3_999_600 <= west[1] < west[3] <= 4_000_000
+
+    @pytest.mark.parametrize(
+        ("epsg", "crs", "expected"),
+        [
+            pytest.param(None, "EPSG:25832", "EPSG:25832", id="that-names-none"),
+            pytest.param(32631, "epsg:32631", "EPSG:32631", id="that-names-the-same"),
+            pytest.param(32631, "EPSG:25832", None, id="that-names-another"),
+        ],
+    )
+    def test_a_reference_system_for_a_geotiff(
+        self,
+        epsg: int | None,
+        crs: str,
+        expected: str | None,
+        tmp_path: Path,
+        out: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        image = np.array(Image.open(picture(tmp_path / "a.png", 40)))
+        path = geotiff(tmp_path / "a.tif", image, left=500_000, epsg=epsg)
+        flags = (*POINT, "--format", "geojson", "--crs", crs, "--out", out)
+        assert segment(path, *flags) == (0 if expected else 1)
+        if expected is None:
+            assert "lies in EPSG:32631 by its own word" in capsys.readouterr().err
+            assert not (out / "a.geojson").exists()
+        else:
+            found = json.loads((out / "a.geojson").read_text())
+            assert found["crs"]["properties"]["name"] == expected
+
+    def test_a_tiff_without_a_place_needs_a_transform(
+        self, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = picture(tmp_path / "a.tif")
+        flags = (*POINT, "--format", "geojson", "--crs", "EPSG:32631", "--out", out)
+        assert segment(path, *flags) == 1
+        assert "which this picture does not bring" in capsys.readouterr().err
 
     def test_one_transform_for_several_pictures_is_refused(
         self, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]

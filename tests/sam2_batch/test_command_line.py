@@ -27,7 +27,11 @@ from infer_segment_anything_2.sam2_batch.result_names import (
     SETTINGS_NAME,
 )
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
-from infer_segment_anything_2.sam2_reading.picture_files import read_picture
+from infer_segment_anything_2.sam2_reading.picture_files import (
+    PictureContent,
+    read_picture,
+    read_picture_file,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HW = (48, 64)
@@ -242,17 +246,40 @@ class TestResuming:
         assert segment(photos, *POINT, "--out", out) == 0
         other = ("--box", "40,2,60,12", "--out", out)
 
-        def stop_at_b(path: Path) -> np.ndarray:
+        def stop_at_b(path: Path) -> PictureContent:
             if path.name == "b.jpg":
                 raise KeyboardInterrupt
-            return read_picture(path)
+            return read_picture_file(path)
 
         with monkeypatch.context() as patch:
-            patch.setattr(folder_run, "read_picture", stop_at_b)
+            patch.setattr(folder_run, "read_picture_file", stop_at_b)
             assert segment(photos, *other, "--overwrite") == 130
         assert sorted(path.name for path in out.glob("*.json")) == ["a.json", SETTINGS_NAME]
         assert segment(photos, *other) == 0
         assert (out / "c.json").exists()
+
+
+class TestPictures:
+    def test_what_is_left_out_is_said(
+        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        red = Image.new("RGB", (60, 40), "red")
+        red.save(photos / "moving.gif", save_all=True, append_images=[red.rotate(90), red.copy()])
+        (photos / "film.mov").write_bytes(b"")
+        assert segment(photos, *POINT, "--format", "report", "--out", out) == 0
+        complaints = capsys.readouterr().err
+        note = "The file holds 3 pictures; the first is used."
+        assert f"moving.gif: {note}" in complaints
+        assert "1 file is no picture and was skipped: .mov" in complaints
+        assert json.loads((out / "moving_report.json").read_text())["notes"] == [note]
+
+    def test_a_link_to_nothing_is_named_and_the_others_are_done(
+        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (photos / "broken.png").symlink_to("gone.png")
+        assert segment(photos, *POINT, "--out", out) == 1
+        assert "broken.png is a link to gone.png" in capsys.readouterr().err
+        assert (out / "a.json").exists()
 
 
 class TestExitCodes:
@@ -295,6 +322,13 @@ class TestExitCodes:
             pytest.param(
                 (*POINT, "--input-point", "[1, 2]"), "two forms of one prompt", id="both-forms"
             ),
+            pytest.param(
+                ("--region-of-interest", "[[1, 2], [3]]"), "region_of_interest", id="region"
+            ),
+            pytest.param(("--point-grids", "[[2, 3]]"), "point_grids", id="grids"),
+            pytest.param(
+                ("--input-box", "@~nobody-of-that-name/boxes.txt"), "cannot be read", id="home"
+            ),
             pytest.param(("--model-path", "nowhere.pt"), "No weights file lies at", id="weights"),
         ],
     )
@@ -335,7 +369,7 @@ class TestExitCodes:
         def stop(path: Path) -> np.ndarray:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(folder_run, "read_picture", stop)
+        monkeypatch.setattr(folder_run, "read_picture_file", stop)
         assert segment(photos, *POINT, "--out", out) == 130
 
 

@@ -123,7 +123,7 @@ class CropSearch:
     ) -> None:
         self._decoder = decoder
         self._crop = crop
-        self._image_hw = image_hw
+        self.image_hw = image_hw
         self._settings = settings
         self._proposer = Proposer(decoder, image, crop.hw, settings)
         self._upsampling = Upsampling(decoder.prompts.mask_size_hw, crop.hw, decoder.device)
@@ -195,7 +195,7 @@ class CropSearch:
             is_stable = stability >= np.float32(settings.stability_score_thresh)
         is_cut = np.zeros(len(boxes), bool)
         if not self._crop.keeps_cut_masks:
-            is_cut = is_near_inner_edge(self._in_image(boxes), self._crop, self._image_hw)
+            is_cut = is_near_inner_edge(self._in_image(boxes), self._crop, self.image_hw)
         kept = np.flatnonzero(is_stable & ~is_cut)
         on_device = torch.as_tensor(kept, device=self._decoder.device)
         scored = _Scored(
@@ -221,9 +221,9 @@ class CropSearch:
             self._upsampling,
             self._settings.mask_threshold,
             self._crop.xy_px,
-            self._image_hw,
+            self.image_hw,
         )
-        return Rle(self._image_hw, counts)
+        return Rle(self.image_hw, counts)
 
     @torch.no_grad()
     def decode_again(
@@ -240,7 +240,7 @@ class CropSearch:
     def _mask_set(self, found: _Scored, rles: tuple[Rle, ...]) -> MaskSet:
         (left, top), (height, width) = self._crop.xy_px, self._crop.hw
         return MaskSet(
-            image_hw=self._image_hw,
+            image_hw=self.image_hw,
             rles=rles,
             boxes_xyxy_px=self._in_image(found.boxes_xyxy_px),
             predicted_iou=found.iou,
@@ -292,7 +292,9 @@ class _Pile:
     def without_duplicates(self) -> list[int]:
         """Indices of those that stay, best first."""
         scored = self.scored()
-        kept = non_maximum_suppression(scored.boxes_xyxy_px, scored.iou, self._nms_threshold)
+        kept = non_maximum_suppression(
+            scored.boxes_xyxy_px, scored.iou, self._nms_threshold, self._search.image_hw
+        )
         return [int(i) for i in kept]
 
     def rle(self, index: int) -> Rle:

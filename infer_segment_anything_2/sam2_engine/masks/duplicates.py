@@ -15,7 +15,10 @@ __all__ = ["non_maximum_suppression", "without_duplicates"]
 
 
 def non_maximum_suppression(
-    boxes_xyxy_px: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], iou_threshold: float
+    boxes_xyxy_px: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    iou_threshold: float,
+    image_hw: tuple[int, int] | None = None,
 ) -> npt.NDArray[np.int64]:
     """Returns the indices of the boxes to keep, best first.
 
@@ -26,7 +29,12 @@ def non_maximum_suppression(
         boxes_xyxy_px: int64, n x 4.
         scores: float32, n.
         iou_threshold: A box goes when its IoU with a better one that stays is above.
+        image_hw: Height and width of the picture. In one of a single row or column, where no box
+            has an area and Meta's generator keeps every duplicate, boxes count with their last
+            pixels.
     """
+    if image_hw is not None and min(image_hw) == 1:
+        boxes_xyxy_px = boxes_xyxy_px + np.array([0, 0, 1, 1])
     kept: npt.NDArray[np.int64] = batched_nms(
         # Copied: those of a mask set are read-only, which torch warns of.
         torch.tensor(boxes_xyxy_px, dtype=torch.float32),
@@ -51,7 +59,7 @@ def without_duplicates(
             other, whichever is more.
     """
     if rule == "box":
-        return non_maximum_suppression(masks.boxes_xyxy_px, scores, threshold)
+        return non_maximum_suppression(masks.boxes_xyxy_px, scores, threshold, masks.image_hw)
     order = np.argsort(-scores, kind="stable")
     areas_px = np.array([rle.area_px for rle in masks.rles], np.int64)
     runs = MaskRuns(masks)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from infer_segment_anything_2.prompts import ObjectPrompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Answered", "starts_for"]
 

@@ -184,6 +184,79 @@ class TestToRgb8Values:
         assert to_rgb8(image)[..., 0].tolist() == [[2, 2, 1]]
 
 
+def heights(seed: int = 0) -> npt.NDArray[np.float32]:
+    """A raster of 300.0 to 325.5 metres, each height once and again."""
+    steps = np.random.default_rng(seed).permutation(60 * 80) % 256
+    return (300 + steps.reshape(60, 80) / 10).astype(np.float32)
+
+
+class TestToRgb8Outliers:
+    @pytest.mark.parametrize("missing", [-9999, -99999, -32768, 65535, -3.4028235e38, 1e20, 0])
+    @pytest.mark.parametrize("n_rows", [1, 18, 50])
+    def test_missing_values_leave_the_others_their_contrast(
+        self, missing: float, n_rows: int
+    ) -> None:
+        image = heights()
+        image[:n_rows] = missing
+        levels = to_rgb8(image)[..., 0]
+        assert np.array_equal(levels[n_rows:], to_rgb8(heights())[n_rows:, :, 0])
+        assert (levels[:n_rows] == (255 if missing > 1000 else 0)).all()
+
+    @pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
+    def test_so_do_values_that_are_no_numbers(self, missing: float) -> None:
+        image = heights()
+        image[:20] = missing
+        assert np.array_equal(to_rgb8(image)[20:], to_rgb8(heights())[20:])
+
+    def test_so_do_two_kinds_of_missing_values_at_both_ends(self) -> None:
+        image = heights()
+        image[:9], image[9:20], image[20] = -9999, 65535, -3.4028235e38
+        assert np.array_equal(to_rgb8(image)[21:], to_rgb8(heights())[21:])
+
+    def test_so_do_what_a_masked_array_hides(self) -> None:
+        image = heights()
+        image[:20] = 340  # near enough to the others to pass for one of them
+        hidden = np.ma.masked_array(image, np.arange(60)[:, None].repeat(80, 1) < 20)
+        levels = to_rgb8(hidden)[..., 0]
+        assert np.array_equal(levels[20:], to_rgb8(heights())[20:, :, 0])
+        assert (levels[:20] == 0).all()
+
+    @pytest.mark.parametrize("n_stars", [1, 4])
+    def test_stars_leave_the_sky_its_contrast(self, n_stars: int) -> None:
+        sky = (heights() * 10).astype(np.uint16)
+        stars = sky.copy()
+        stars.ravel()[:n_stars] = 65535 - np.arange(n_stars) * 5000
+        levels = to_rgb8(stars)[..., 0]
+        assert levels.ravel()[:n_stars].tolist() == [255] * n_stars
+        assert np.abs(levels[1:].astype(int) - to_rgb8(sky)[1:, :, 0]).max() <= 2
+
+    @pytest.mark.parametrize(
+        "image",
+        [
+            pytest.param(np.where(RAMP > 5, 65535, 0).astype(np.uint16), id="black and white"),
+            pytest.param((RAMP * 100 + (RAMP > 0) * 5000).astype(np.uint16), id="labels"),
+            pytest.param((np.arange(4800) ** 1.3).reshape(60, 80), id="an even range"),
+        ],
+    )
+    def test_ordinary_pictures_have_their_whole_range(self, image: npt.NDArray[np.generic]) -> None:
+        values = image.astype(float)
+        expected = (values - values.min()) / np.ptp(values) * 255
+        assert np.abs(to_rgb8(image)[..., 0] - expected).max() <= 0.51
+
+    def test_a_few_metres_of_height_have_all_levels(self) -> None:
+        low = heights() - 297.5  # 2.5 to 28 metres, within 0 to 255
+        assert np.array_equal(to_rgb8(low), to_rgb8(heights()))
+
+    def test_floats_a_little_beyond_1_are_not_black(self) -> None:
+        levels = to_rgb8((heights() - 300) / 25)[..., 0]  # to 1.02, as after resampling
+        assert levels.max() == 255
+
+    def test_bytes_are_never_stretched(self) -> None:
+        image = np.full((60, 80, 3), 100, np.uint8)
+        image[0, 0], image[1, 1] = 255, 101
+        assert np.array_equal(to_rgb8(image), image)
+
+
 class TestToRgb8Memory:
     @pytest.mark.parametrize("dtype", ["?", "u1", "u2", "i4", "f2", "f4", "f8"])
     @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -1,0 +1,1 @@
+"""Objects followed from frame to frame."""
