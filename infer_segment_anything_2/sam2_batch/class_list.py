@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from yaml import YAMLError, safe_load
+
 from infer_segment_anything_2.errors import ExportError
 from infer_segment_anything_2.sam2_results.whole_files import write_text
 
@@ -32,9 +34,6 @@ def read_class_list(path: Path) -> list[str]:
         return []
     except (OSError, ValueError) as error:
         raise _unreadable(path, str(error)) from error
-    # Only here: runs without labels need no reader of YAML.
-    from yaml import YAMLError, safe_load
-
     try:
         content = safe_load(text) or {}
     except YAMLError as error:

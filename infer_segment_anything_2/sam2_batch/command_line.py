@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from infer_segment_anything_2.errors import (
@@ -21,6 +22,7 @@ from infer_segment_anything_2.errors import (
 )
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.request import raise_first, text_errors
+from infer_segment_anything_2.sam2_batch.done_marks import Fingerprint
 from infer_segment_anything_2.sam2_batch.exit_codes import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -217,9 +219,8 @@ def _segment_all(
         for picture in pictures:
             progress.begin(picture)
             picture_begun_s = time.monotonic()
-            done = segment_picture(
-                picture, segmenter, parameters, results.write, progress.show_stage
-            )
+            write = partial(results.write, content=Fingerprint.of(picture.path))
+            done = segment_picture(picture, segmenter, parameters, write, progress.show_stage)
             progress.end()
             _tell(done, time.monotonic() - picture_begun_s, progress, verbose=options.verbose)
             failures += done.error is not None

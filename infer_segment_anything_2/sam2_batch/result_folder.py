@@ -156,8 +156,19 @@ class ResultFolder:
             for name in self.formats
         )
 
-    def write(self, picture: PictureFile, segmentation: Segmentation) -> list[Path]:
+    def write(
+        self,
+        picture: PictureFile,
+        segmentation: Segmentation,
+        content: Fingerprint | None = None,
+    ) -> list[Path]:
         """Writes a picture's results, the best rank last, and then the mark that they are there.
+
+        Args:
+            picture: Which one, as :meth:`settle` gave it.
+            segmentation: What came out.
+            content: Of the picture's file before it was read, as it may be replaced meanwhile;
+                that which is there now if None.
 
         Returns:
             The files and folders of the best rank.
@@ -181,7 +192,7 @@ class ResultFolder:
             for name, path in zip(self.formats, paths, strict=True):
                 if rank == 1 or name != "report":  # one report tells of all ranks
                     FORMATS[name].write(path, result)
-        self._mark_done(picture, segmentation, kept)
+        self._mark_done(picture, segmentation, kept, content or Fingerprint.of(picture.path))
         return list(dict.fromkeys(paths))
 
     def finish(self) -> Path | None:
@@ -242,7 +253,11 @@ class ResultFolder:
                 FORMATS[name].remove(self.path_of(picture, name, rank))
 
     def _mark_done(
-        self, picture: PictureFile, segmentation: Segmentation, kept: dict[str, str]
+        self,
+        picture: PictureFile,
+        segmentation: Segmentation,
+        kept: dict[str, str],
+        content: Fingerprint | None,
     ) -> None:
         source = _source(picture)
         height, width = segmentation.image_rgb_hwc.shape[:2]
@@ -253,7 +268,7 @@ class ResultFolder:
                 result_name=picture.result_name,
                 image_id=self._marks.image_id_of(source),
                 image_hw=(height, width),
-                content=Fingerprint.of(picture.path),
+                content=content,
                 settings=self._settings_digest,
                 prompts=_prompts_digest(picture),
                 formats={**kept, **{name: self._options_digest(name) for name in self.formats}},

@@ -91,9 +91,8 @@ def result_names(picture_names: Sequence[str]) -> list[str]:
     Raises:
         ImageError: Two pictures have the same path: they come from different folders.
     """
-    names = [unicodedata.normalize("NFC", name) for name in picture_names]
-    stems = Counter(_key(_stem(name)) for name in names)
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    stems = Counter(_key(_stem(name)) for name in picture_names)
+    twice = [name for name, count in Counter(picture_names).items() if count > 1]
     if twice:
         raise ImageError(
             f"The results of several pictures would all be named {_with_ending(twice[0])!r}; name "

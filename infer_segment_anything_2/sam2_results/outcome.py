@@ -43,7 +43,7 @@ class Segmentation:
         """A few words that say what was found."""
         if self.filter_counts is not None:
             return _counted(len(self.ranked[0]), "mask")
-        return self.summary
+        return self.summary if self.objects else "nothing was prompted"
 
     @property
     def summary(self) -> str:

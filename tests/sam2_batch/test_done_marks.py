@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 from infer_segment_anything_2.errors import ExportError, ParameterError
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.sam2_batch.done_marks import Fingerprint
 from infer_segment_anything_2.sam2_batch.formats import ExportOptions
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
@@ -23,6 +24,7 @@ from infer_segment_anything_2.sam2_batch.result_names import (
     DONE_NAME,
     SETTINGS_NAME,
 )
+from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from tests.sam2_batch.test_result_folder import segmentation
 
@@ -99,6 +101,17 @@ class TestAnotherPicture:
         (again,) = run(path.parent, results_in(out))
         assert again.result_name == "1"
         assert not (out / "1.csv").exists()  # that of the picture before
+
+    def test_put_there_while_the_first_was_segmented_is_not_done(
+        self, tmp_path: Path, out: Path
+    ) -> None:
+        path = put(tmp_path / "in" / "1.png")
+        results = results_in(out)
+        (picture,) = found_in(path.parent, results)
+        before = Fingerprint.of(path)
+        put(path, b"two")
+        results.write(picture, segmentation(1, 0, 0), before)
+        assert not results.has(picture)
 
     def test_of_a_link_is_that_of_the_link(self, tmp_path: Path, out: Path) -> None:
         put(tmp_path / "real.png")
@@ -293,6 +306,16 @@ class TestDataSet:
         over.finish()
         images = json.loads((out / DATASET_NAME).read_text())["images"]
         assert [(image["id"], image["file_name"]) for image in images] == [(2, "b.png")]
+
+    def test_leaves_out_masks_without_a_pixel(self, tmp_path: Path, out: Path) -> None:
+        put(tmp_path / "in" / "a.png")
+        found = segmentation(2, 0, 0)
+        empty = Rle.from_mask(np.zeros(found.ranked[0].image_hw, bool))
+        masks = replace(found.ranked[0], rles=(empty, found.ranked[0].rles[1]))
+        found = replace(found, ranked=(masks, *found.ranked[1:]))
+        run(tmp_path / "in", results_in(out, "coco-dataset"), found)
+        (only,) = json.loads((out / DATASET_NAME).read_text())["annotations"]
+        assert min(only["bbox"][2:]) > 0
 
     def test_of_pictures_without_masks_is_a_data_set(self, tmp_path: Path, out: Path) -> None:
         put(tmp_path / "in" / "a.png")

@@ -25,7 +25,7 @@ COCO = {
     ],
     "categories": [{"id": 5, "name": "mug"}, {"id": 6, "name": "cup"}],
 }
-FOUND = {
+FOUND: dict[str, Any] = {
     "a.png": [{"box": [10, 20, 40.5, 60], "category": "cup"}],
     "below/b.png": [{"box": [1, 2, 4, 6], "category": "mug"}, {"box": [0, 0, 2, 2]}],
     "empty.png": [],

@@ -33,7 +33,9 @@ def files_of(result_name: str) -> set[str]:
         for rank in RANK_ENDINGS
         for inner in (("masks.csv", "0001.png") if kind.ending.endswith("/") else ("",))
     }
-    return {unicodedata.normalize("NFC", name).lower() for name in written}
+    folded = {unicodedata.normalize("NFC", name).lower() for name in written}
+    # Windows drops dots and spaces at the end of a folder's name.
+    return {"/".join(part.rstrip(". ") for part in name.split("/")) for name in folded}
 
 
 def assert_apart(results: list[str]) -> None:
@@ -57,7 +59,7 @@ class TestResultNames:
             pytest.param(["cat.png", "Cat.png", "CAT.PNG"], id="case"),
             pytest.param(["Cat/a.png", "cat/a.png"], id="case-of-folders"),
             pytest.param(
-                [f"{ACCENT}.png", unicodedata.normalize("NFD", f"{ACCENT}.jpg")], id="accents"
+                [f"{ACCENT}.png", unicodedata.normalize("NFD", f"{ACCENT}.png")], id="accents"
             ),
             pytest.param(["sam2_settings.png", "dataset.png", "sam2_done.png"], id="of-the-run"),
             pytest.param(["cat.png", "cat_masks/0001.png", "cat_masks/masks.png"], id="in-masks"),
