@@ -89,7 +89,7 @@ class TestOwnWeights:
     def test_need_safetensors_for_safetensors(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        (tmp_path / "mine.safetensors").write_bytes(b"")
+        (tmp_path / "mine.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
         monkeypatch.setitem(sys.modules, "safetensors", None)
         with pytest.raises(DependencyError, match=r"Run: pip install safetensors$"):
             load_own(str(tmp_path / "mine.safetensors"))
