@@ -44,11 +44,6 @@ LONG_ON_PURPOSE = {f"{PLUGIN_NAME}/parameters.py", f"{PLUGIN_NAME}/exports.py"}
 STILL_LONG = {
     "scripts/tuning_docs.py",
     "tests/properties/bad_input.py",
-    "tests/sam2_engine/network/test_loading.py",
-    "tests/sam2_engine/weights/test_download.py",
-    "tests/sam2_form/test_form.py",
-    "tests/test_exports.py",
-    "tests/test_segmentation.py",
     "training/scenes.py",
 }
 

@@ -10,7 +10,6 @@ import numpy as np
 from infer_segment_anything_2.sam2_batch.command_line import main
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 HW = (48, 64)
 POINT = ("--point", "20,24")
 

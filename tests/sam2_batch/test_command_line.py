@@ -17,10 +17,9 @@ from infer_segment_anything_2.sam2_batch import folder_run
 from infer_segment_anything_2.sam2_batch.command_line import main
 from infer_segment_anything_2.sam2_batch.formats import FORMATS
 from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME
-from infer_segment_anything_2.sam2_reading.picture_files import (
-    read_picture,
-)
-from tests.sam2_batch.calls import HW, POINT, REPOSITORY, mask_of, segment
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture
+from tests.conftest import REPOSITORY
+from tests.sam2_batch.calls import HW, POINT, mask_of, segment
 
 
 class TestSegment:

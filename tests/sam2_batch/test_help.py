@@ -13,7 +13,8 @@ from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_batch.command_line import main
 from infer_segment_anything_2.sam2_batch.formats import FORMATS
 from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME
-from tests.sam2_batch.calls import POINT, REPOSITORY, segment
+from tests.conftest import REPOSITORY
+from tests.sam2_batch.calls import POINT, segment
 
 
 class TestHelp:

@@ -11,11 +11,9 @@ import pytest
 
 from infer_segment_anything_2.sam2_batch import folder_run
 from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME
-from infer_segment_anything_2.sam2_reading.picture_files import (
-    PictureContent,
-    read_picture_file,
-)
-from tests.sam2_batch.calls import POINT, REPOSITORY, mask_of, segment
+from infer_segment_anything_2.sam2_reading.picture_files import PictureContent, read_picture_file
+from tests.conftest import REPOSITORY
+from tests.sam2_batch.calls import POINT, mask_of, segment
 
 
 class TestResuming:
