@@ -105,41 +105,41 @@ def told_well(error: SegmentAnythingError) -> str:
 
 # Importing ikomia sets the processor to flush subnormal numbers to zero, and then hypothesis
 # refuses to make any; those that matter are named below.
-_FLOATS = st.floats(allow_subnormal=False)
+FLOATS = st.floats(allow_subnormal=False)
 
 # --- text -----------------------------------------------------------------------------------------
 
-_ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
-_NUMBER_TEXT = st.one_of(
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
+NUMBER_TEXT = st.one_of(
     st.integers().map(str),
-    _FLOATS.map(repr),
+    FLOATS.map(repr),
     st.integers(-2, 600).map(str),
     st.floats(-2, 2, allow_subnormal=False).map(repr),
     st.tuples(st.integers(-9, 9), st.integers(-9, 9)).map(lambda pair: f"{pair[0]}/{pair[1]}"),
     st.sampled_from(["9" * 400, "9" * 5000, "1e999", "-0", "0x10", "1_0", "٣", "1e-999", "½"]),
 )
-_LIST_TEXT = st.text("[](){}, .-+0123456789einfa\"'\n", max_size=30)
+LIST_TEXT = st.text("[](){}, .-+0123456789einfa\"'\n", max_size=30)
 _NUMPY_TEXT = st.lists(st.floats(width=32, allow_subnormal=False), max_size=6).map(
     lambda numbers: repr(np.array(numbers, np.float32))
 )
-_JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-300, 300), _FLOATS, st.text(max_size=5)),
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-300, 300), FLOATS, st.text(max_size=5)),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
     max_leaves=12,
 )
-_COORDINATE: st.SearchStrategy[float] = st.one_of(
+COORDINATE: st.SearchStrategy[float] = st.one_of(
     st.integers(0, 120).map(float),
     st.floats(-3, 130, allow_subnormal=False),
     st.integers(-(10**6), 10**6).map(float),
-    _FLOATS,
+    FLOATS,
 )
 
 
-def _rows_text(width: int) -> st.SearchStrategy[str]:
+def rows_text(width: int) -> st.SearchStrategy[str]:
     """Texts of points or boxes, most of them right, in all the ways to write them."""
-    rows = st.lists(st.lists(_COORDINATE, min_size=width, max_size=width), min_size=1, max_size=4)
+    rows = st.lists(st.lists(COORDINATE, min_size=width, max_size=width), min_size=1, max_size=4)
     inside = st.lists(
         st.lists(st.integers(0, 60).map(float), min_size=width, max_size=width),
         min_size=1,
@@ -164,35 +164,35 @@ def _written(case: tuple[list[list[float]], Callable[[list[list[float]]], str]])
 
 
 @st.composite
-def _damaged(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
+def damaged(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
     """A right text with something cut out, put in or doubled."""
     text = draw(texts)
     place = draw(st.integers(0, len(text)))
     length = draw(st.integers(0, 3))
-    put_in = draw(st.one_of(_LIST_TEXT, st.just(text), _ANY_TEXT))
+    put_in = draw(st.one_of(LIST_TEXT, st.just(text), ANY_TEXT))
     return text[:place] + put_in + text[place + length :]
 
 
-def _prompt_text(right: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+def prompt_text(right: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         st.just(""),
         right,
         right,
-        _damaged(right),
-        _LIST_TEXT,
+        damaged(right),
+        LIST_TEXT,
         _NUMPY_TEXT,
-        _ANY_TEXT,
-        _JSON.map(json.dumps),
-        _JSON.map(str),
+        ANY_TEXT,
+        JSON.map(json.dumps),
+        JSON.map(str),
     )
 
 
-_LABELS_TEXT = st.lists(st.sampled_from([0, 1, 1, 0, 2, -1]), max_size=4).map(str)
+LABELS_TEXT = st.lists(st.sampled_from([0, 1, 1, 0, 2, -1]), max_size=4).map(str)
 _PARAMETER_TEXT = st.one_of(
-    _ANY_TEXT,
-    _NUMBER_TEXT,
-    _LIST_TEXT,
-    _JSON.map(str),
+    ANY_TEXT,
+    NUMBER_TEXT,
+    LIST_TEXT,
+    JSON.map(str),
     st.sampled_from(["True", "false", "yes", "0", "None", "", " ", "auto", "sam2_demo_nano"]),
     st.sampled_from([choice for row in ROWS for choice in row.choices]),
     st.integers(1, 10**5).map(lambda length: "7" * length),
@@ -224,21 +224,21 @@ def judge_parameters(texts: dict[str, str]) -> str:
 
 
 _VALUES = st.one_of(
-    _JSON,
+    JSON,
     st.integers(),
     st.integers(-5, 5).map(lambda power: 10 ** (power * 1000) if power > 0 else power),
     st.binary(max_size=5),
     st.complex_numbers(allow_subnormal=False),
-    st.tuples(st.integers(), _FLOATS),
+    st.tuples(st.integers(), FLOATS),
     st.sets(st.integers(), max_size=3),
     st.floats(width=32, allow_subnormal=False).map(np.float32),
     st.floats(width=16, allow_subnormal=False).map(np.float16),
     st.booleans().map(np.bool_),
-    st.lists(_FLOATS, max_size=5).map(np.array),
+    st.lists(FLOATS, max_size=5).map(np.array),
     st.lists(st.one_of(st.integers(), st.none(), st.text(max_size=3)), max_size=4).map(
         lambda items: np.array([*items, None], object)
     ),
-    _ANY_TEXT,
+    ANY_TEXT,
 )
 
 
@@ -266,7 +266,7 @@ def judge_weights_path(text: str) -> str:
 
 # --- prompts --------------------------------------------------------------------------------------
 
-_IMAGE_HW = st.sampled_from([(1, 1), (60, 60), (100, 120), (1, 20000), (4000, 3)])
+IMAGE_HW = st.sampled_from([(1, 1), (60, 60), (100, 120), (1, 20000), (4000, 3)])
 
 
 @dataclass(frozen=True)
@@ -311,26 +311,26 @@ _RUNS = st.one_of(
     st.text("0123456789:;<=>?@ABCNOPQabcmnopq", max_size=12),
     st.lists(st.integers(-1, 40), max_size=6),
     st.just("52203"),
-    _JSON,
+    JSON,
 )
 _ENTRY = st.one_of(
-    _JSON,
+    JSON,
     st.fixed_dictionaries(
         {},
         optional={
-            "box": st.lists(st.integers(0, 60), min_size=4, max_size=4) | _JSON,
-            "points": st.lists(st.lists(_COORDINATE, min_size=2, max_size=2), max_size=3) | _JSON,
-            "labels": st.lists(st.sampled_from([0, 1, True, 1.0, 2]), max_size=3) | _JSON,
+            "box": st.lists(st.integers(0, 60), min_size=4, max_size=4) | JSON,
+            "points": st.lists(st.lists(COORDINATE, min_size=2, max_size=2), max_size=3) | JSON,
+            "labels": st.lists(st.sampled_from([0, 1, True, 1.0, 2]), max_size=3) | JSON,
             "mask": st.one_of(
                 st.fixed_dictionaries(
                     {"size": st.just([3, 4]) | st.lists(st.integers(-1, 5), max_size=3)},
                     optional={"counts": _RUNS},
                 ),
                 st.sampled_from(["", ".", "~", "~nobody/mask.png", "no/such.png", "a" * 300, "\0"]),
-                _JSON,
+                JSON,
             ),
-            "category": st.text(max_size=4) | _JSON,
-            "bux": _JSON,
+            "category": st.text(max_size=4) | JSON,
+            "bux": JSON,
         },
     ),
 )
@@ -344,16 +344,16 @@ _GOOD_ENTRY: st.SearchStrategy[dict[str, Any]] = st.one_of(
         optional={"points": _POINT, "category": st.text(max_size=3)},
     ),
 )
-_GOOD_ENTRIES = st.lists(_GOOD_ENTRY, min_size=1, max_size=3)
+GOOD_ENTRIES = st.lists(_GOOD_ENTRY, min_size=1, max_size=3)
 _ENTRIES_TEXT: st.SearchStrategy[str] = st.one_of(
-    _GOOD_ENTRIES.map(json.dumps),
-    _GOOD_ENTRIES.map(str),
-    _damaged(_GOOD_ENTRIES.map(json.dumps)),
+    GOOD_ENTRIES.map(json.dumps),
+    GOOD_ENTRIES.map(str),
+    damaged(GOOD_ENTRIES.map(json.dumps)),
     st.lists(_ENTRY, max_size=3).map(json.dumps),
     st.lists(_ENTRY, max_size=3).map(str),
     _ENTRY.map(str),
-    _ANY_TEXT,
-    _LIST_TEXT,
+    ANY_TEXT,
+    LIST_TEXT,
     st.sampled_from(["[0x" + "f" * 9000 + "]", "[" * 10**5, "[{" * 10**4, "9" * 10**5, "1e999"]),
 )
 
@@ -378,7 +378,7 @@ def judge_entries(case: EntriesCase) -> str:
 
 
 _PARTS = st.lists(st.lists(st.floats(0, 1, allow_subnormal=False), min_size=2, max_size=2))
-_REGIONS_TEXT = st.lists(_rows_text(2) | _rows_text(4), max_size=3).map(
+_REGIONS_TEXT = st.lists(rows_text(2) | rows_text(4), max_size=3).map(
     lambda regions: "[" + ", ".join(regions) + "]"
 )
 _GRIDS_TEXT: st.SearchStrategy[str] = st.one_of(
@@ -426,8 +426,8 @@ def _drawn_boxes(coordinate: st.SearchStrategy[float]) -> st.SearchStrategy[list
     return st.lists(st.builds(DrawnBox, corners, _CATEGORY), max_size=3)
 
 
-_DRAWN_POINTS = _drawn_points(_INSIDE) | _drawn_points(_COORDINATE)
-_DRAWN_BOXES = _drawn_boxes(_INSIDE) | _drawn_boxes(_COORDINATE)
+DRAWN_POINTS = _drawn_points(_INSIDE) | _drawn_points(COORDINATE)
+DRAWN_BOXES = _drawn_boxes(_INSIDE) | _drawn_boxes(COORDINATE)
 
 
 @dataclass(frozen=True)
@@ -505,13 +505,13 @@ _GRAPHICS = st.builds(
             st.sampled_from(
                 ["point", "rectangle", "ellipse", "polygon", "polyline", "holes", "text"]
             ),
-            st.tuples(_INSIDE, _INSIDE, _COORDINATE, _COORDINATE)
-            | st.tuples(_COORDINATE, _COORDINATE, _COORDINATE, _COORDINATE),
+            st.tuples(_INSIDE, _INSIDE, COORDINATE, COORDINATE)
+            | st.tuples(COORDINATE, COORDINATE, COORDINATE, COORDINATE),
             st.sampled_from(["", "Default", "negative", "dog", "ünï"]),
         ),
         max_size=4,
     ),
-    _IMAGE_HW,
+    IMAGE_HW,
 )
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -520,15 +520,15 @@ _DTYPES = [
     "?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "g", ">u2", ">f4", ">i8",
     "c8", "c16", "O", "U1", "S2", "M8[s]", "m8[s]", "V3",
 ]  # fmt: skip
-_USUAL_DTYPES = ["?", "u1", "u1", "u2", "i4", "f2", "f4", "f8"]
+USUAL_DTYPES = ["?", "u1", "u1", "u2", "i4", "f2", "f4", "f8"]
 _FILLS = ["zeros", "noise", "bits", "levels", "unit", "signed", "special", "constant", "disc"]
 _LAYOUTS = ["C", "F", "mirrored", "read-only"]
 _SPECIAL = [0.0, -0.0, 1.0, -1.0, 255.0, 256.0, np.nan, np.inf, -np.inf, 5e-324, 1.7e308, -1.7e308]
 _CHANNELS = st.sampled_from([(), (1,), (2,), (3,), (4,)])
-_SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
-_PICTURE_SHAPES = st.tuples(_SIDES, _CHANNELS).map(lambda parts: parts[0] + parts[1])
+SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+PICTURE_SHAPES = st.tuples(SIDES, _CHANNELS).map(lambda parts: parts[0] + parts[1])
 _SHAPES = st.one_of(
-    _PICTURE_SHAPES,
+    PICTURE_SHAPES,
     st.sampled_from(
         [
             (), (0,), (4,), (0, 0), (0, 40, 3), (40, 0, 3), (3, 4, 0), (1, 1), (1, 1, 3),
@@ -597,7 +597,7 @@ def _filled(
     return np.asarray(numbers).astype(dtype)
 
 
-def _pictures(
+def picture_cases(
     dtypes: list[str], shapes: st.SearchStrategy[tuple[int, ...]]
 ) -> st.SearchStrategy[PictureCase]:
     return st.builds(
@@ -610,17 +610,17 @@ def _pictures(
     )
 
 
-_NO_PICTURES = st.one_of(_JSON, st.binary(max_size=9), st.just(np.float32(1)))
+_NO_PICTURES = st.one_of(JSON, st.binary(max_size=9), st.just(np.float32(1)))
 
 
 def judge_picture(case: object) -> str:
     """Any array, or anything else, as a picture; an independent order of levels as the judge."""
     image = case.make() if isinstance(case, PictureCase) else case
-    before = _content(image)
+    before = content_of(image)
     try:
         rgb = to_rgb8(image)
     except ImageError as error:
-        assert _content(image) == before
+        assert content_of(image) == before
         return told_well(error)
     assert isinstance(image, np.ndarray)
     assert rgb.dtype == np.uint8
@@ -630,11 +630,11 @@ def judge_picture(case: object) -> str:
     square = network_input(rgb, 64)
     assert square.shape == (1, 3, 64, 64)
     assert square.isfinite().all()
-    assert _content(image) == before
+    assert content_of(image) == before
     return VALID
 
 
-def _content(image: object) -> object:
+def content_of(image: object) -> object:
     return (image.shape, image.dtype, image.tobytes()) if isinstance(image, np.ndarray) else image
 
 
@@ -652,13 +652,13 @@ def _assert_order_is_kept(colours_hwc: npt.NDArray[Any], rgb_hwc: npt.NDArray[np
 def judge_mask_picture(case: object) -> str:
     """Any array, or anything else, as a mask that prompts."""
     picture = case.make() if isinstance(case, PictureCase) else case
-    before = _content(picture)
+    before = content_of(picture)
     try:
         mask = mask_from_picture(picture)
     except ImageError as error:
-        assert _content(picture) == before
+        assert content_of(picture) == before
         return told_well(error)
-    assert _content(picture) == before
+    assert content_of(picture) == before
     if mask is None:
         return "nothing set"
     assert isinstance(picture, np.ndarray)
@@ -849,20 +849,20 @@ _PROMPT_TEXTS: st.SearchStrategy[dict[str, str]] = st.one_of(
     st.fixed_dictionaries({"input_point": st.lists(_WHOLE_POINT, max_size=4).map(str)}),
     st.fixed_dictionaries({"input_box": st.lists(_WHOLE_BOX, max_size=3).map(str)}),
     st.fixed_dictionaries(
-        {"input_objects": _GOOD_ENTRIES.map(json.dumps), "refine": st.sampled_from(["0", "1"])}
+        {"input_objects": GOOD_ENTRIES.map(json.dumps), "refine": st.sampled_from(["0", "1"])}
     ),
     st.fixed_dictionaries(
         {
-            "input_point": _prompt_text(_rows_text(2)),
-            "input_point_label": st.one_of(st.just(""), _LABELS_TEXT),
-            "input_box": _prompt_text(_rows_text(4)),
+            "input_point": prompt_text(rows_text(2)),
+            "input_point_label": st.one_of(st.just(""), LABELS_TEXT),
+            "input_box": prompt_text(rows_text(4)),
         }
     ),
 )
 _NO_DRAWING: st.SearchStrategy[list[Any]] = st.just([])
 _WHOLE_SHAPES = st.one_of(
-    _PICTURE_SHAPES,
-    _PICTURE_SHAPES,
+    PICTURE_SHAPES,
+    PICTURE_SHAPES,
     st.sampled_from(
         [(256, 256, 3), (70, 110, 3), (300, 90), (1, 1), (1, 900, 3), (4, 4, 5), (0, 9)]
     ),
@@ -874,7 +874,7 @@ _segmenter = Segmenter()
 def judge_whole(case: WholeCase) -> str:
     """A picture, parameters and prompts through the bundled network."""
     image = case.picture.make()
-    before = _content(image)
+    before = content_of(image)
     try:
         values = Parameters.from_strings(
             {"model_name": "sam2_demo_nano", "cuda": "False", **case.texts}
@@ -882,9 +882,9 @@ def judge_whole(case: WholeCase) -> str:
         found = _segmenter.segment(image, values, case.points, case.boxes)
     except SegmentAnythingError as error:
         assert isinstance(error, ImageError | PromptError)
-        assert _content(image) == before
+        assert content_of(image) == before
         return told_well(error)
-    assert _content(image) == before
+    assert content_of(image) == before
     assert_valid(found, image, values)
     return VALID
 
@@ -928,12 +928,12 @@ def _whole_cases() -> st.SearchStrategy[WholeCase]:
     drawn = st.one_of(
         st.tuples(_NO_DRAWING, _NO_DRAWING),
         st.tuples(_NO_DRAWING, _NO_DRAWING),
-        st.tuples(_DRAWN_POINTS, _DRAWN_BOXES),
+        st.tuples(DRAWN_POINTS, DRAWN_BOXES),
     )
     texts = st.tuples(_MODE_TEXTS, _PROMPT_TEXTS).map(lambda parts: {**parts[0], **parts[1]})
     pictures = st.one_of(
-        _pictures(["u1"], st.just((48, 64, 3))),
-        _pictures(_USUAL_DTYPES, _WHOLE_SHAPES),
+        picture_cases(["u1"], st.just((48, 64, 3))),
+        picture_cases(USUAL_DTYPES, _WHOLE_SHAPES),
     )
     return st.tuples(pictures, texts, drawn).map(
         lambda parts: WholeCase(parts[0], parts[1], *parts[2])
@@ -950,7 +950,7 @@ AREAS = (
     Area(
         "parameters as any value",
         st.dictionaries(
-            st.one_of(st.sampled_from(_KEYS), st.sampled_from(_KEYS), _ANY_TEXT, st.integers()),
+            st.one_of(st.sampled_from(_KEYS), st.sampled_from(_KEYS), ANY_TEXT, st.integers()),
             _VALUES,
             min_size=1,
             max_size=2,
@@ -958,22 +958,22 @@ AREAS = (
         judge_values,
         1500,
     ),
-    Area("model_path as any text", st.one_of(_ANY_TEXT, _JSON.map(str)), judge_weights_path, 300),
+    Area("model_path as any text", st.one_of(ANY_TEXT, JSON.map(str)), judge_weights_path, 300),
     Area(
         "prompts as any text",
         st.builds(
             PromptCase,
-            _prompt_text(_rows_text(2)),
-            st.one_of(st.just(""), st.just(""), _prompt_text(_LABELS_TEXT)),
-            st.one_of(st.just(""), _prompt_text(_rows_text(4))),
-            _IMAGE_HW,
+            prompt_text(rows_text(2)),
+            st.one_of(st.just(""), st.just(""), prompt_text(LABELS_TEXT)),
+            st.one_of(st.just(""), prompt_text(rows_text(4))),
+            IMAGE_HW,
         ),
         judge_prompt,
         4500,
     ),
     Area(
         "objects as any text",
-        st.builds(EntriesCase, _ENTRIES_TEXT, _IMAGE_HW),
+        st.builds(EntriesCase, _ENTRIES_TEXT, IMAGE_HW),
         judge_entries,
         3500,
     ),
@@ -981,8 +981,8 @@ AREAS = (
         "regions and grids as any text",
         st.builds(
             PlacesCase,
-            _prompt_text(_REGIONS_TEXT),
-            st.just("") | _prompt_text(_GRIDS_TEXT),
+            prompt_text(_REGIONS_TEXT),
+            st.just("") | prompt_text(_GRIDS_TEXT),
             st.integers(1, 3),
         ),
         judge_places,
@@ -990,7 +990,7 @@ AREAS = (
     ),
     Area(
         "prompts as drawn",
-        st.builds(DrawingCase, _DRAWN_POINTS, _DRAWN_BOXES, _IMAGE_HW),
+        st.builds(DrawingCase, DRAWN_POINTS, DRAWN_BOXES, IMAGE_HW),
         judge_drawing,
         1500,
     ),
@@ -998,11 +998,11 @@ AREAS = (
     Area(
         "pictures of any kind",
         st.one_of(
-            _pictures(_USUAL_DTYPES, _PICTURE_SHAPES),
-            _pictures(_USUAL_DTYPES, _PICTURE_SHAPES),
-            _pictures(_USUAL_DTYPES, _SHAPES),
-            _pictures(_DTYPES, _PICTURE_SHAPES),
-            _pictures(_DTYPES, _SHAPES),
+            picture_cases(USUAL_DTYPES, PICTURE_SHAPES),
+            picture_cases(USUAL_DTYPES, PICTURE_SHAPES),
+            picture_cases(USUAL_DTYPES, _SHAPES),
+            picture_cases(_DTYPES, PICTURE_SHAPES),
+            picture_cases(_DTYPES, _SHAPES),
             _NO_PICTURES,
         ),
         judge_picture,
@@ -1011,8 +1011,8 @@ AREAS = (
     Area(
         "pictures as masks",
         st.one_of(
-            _pictures(_USUAL_DTYPES, _PICTURE_SHAPES),
-            _pictures(_DTYPES, _SHAPES),
+            picture_cases(USUAL_DTYPES, PICTURE_SHAPES),
+            picture_cases(_DTYPES, _SHAPES),
             _NO_PICTURES,
         ),
         judge_mask_picture,
@@ -1023,7 +1023,7 @@ AREAS = (
         "masks to records and back",
         st.builds(
             MasksCase,
-            st.one_of(_SIDES, st.sampled_from([(1, 1), (1, 5000), (5000, 1), (300, 400)])),
+            st.one_of(SIDES, st.sampled_from([(1, 1), (1, 5000), (5000, 1), (300, 400)])),
             st.lists(st.sampled_from([0.0, 1.0, -1.0, 0.5, 0.01, 0.99]), max_size=5),
             st.integers(0, 2**32 - 1),
         ),
