@@ -1,4 +1,4 @@
-"""Whatever comes in, valid masks or one of our errors come out; the judges are in `bad_input`."""
+"""Whatever comes in, valid masks or one of our errors come out; cases and judges lie beside this."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.properties.bad_input import AREAS, Area
+from tests.properties.bad_input import AREAS
+from tests.properties.judging import Area
 
 # Enough to notice a broken rule; `make fuzz` tries many more.
 CHEAP, WHOLE = 60, 8
