@@ -89,7 +89,7 @@ class Strip:
 
     def named(self) -> list[tuple[str, Any]]:
         """The values with what to call them."""
-        return list(zip(self.names or tuple(map(_written, self.values)), self.values, strict=True))
+        return list(zip(self.names or tuple(map(written, self.values)), self.values, strict=True))
 
 
 SHEET = ("drawn sheet", "coins")
@@ -327,9 +327,9 @@ def make_strip(strip: Strip, bench: Bench, folder: Path) -> str:
             result = bench.run(name, strip.also | {strip.key: value})
             n_masks = len(result.ranked[0])
             counts.append(str(n_masks))
-            caption = f"{called}: {_number(n_masks, 'mask')}"
+            caption = f"{called}: {number_of(n_masks, 'mask')}"
             panels.append(
-                panel(_painted(result, strip.marks_shared), caption, _width(strip, bench))
+                panel(painted_masks(result, strip.marks_shared), caption, _width(strip, bench))
             )
         rows.append(beside(panels))
         counted.append(f"{name} {' / '.join(counts)}")
@@ -340,7 +340,7 @@ def make_strip(strip: Strip, bench: Bench, folder: Path) -> str:
         notes = ["default"] if value == row.default else []
         notes += ["used in the other strips"] if value == base != row.default else []
         told.append(called + (f" ({', '.join(notes)})" if notes else ""))
-    also = "".join(f", with `{key}` {_written(value)}" for key, value in strip.also.items())
+    also = "".join(f", with `{key}` {written(value)}" for key, value in strip.also.items())
     return (
         f"![{strip.key}: {', '.join(called for called, _ in strip.named())}]"
         f"({PICTURES}/{file})\n\n"
@@ -352,7 +352,8 @@ def _width(strip: Strip, bench: Bench) -> int:
     return round(bench.scale.panel_px * 3 / max(len(strip.values), 3))
 
 
-def _painted(result: Segmentation, marks_shared: bool) -> Picture:
+def painted_masks(result: Segmentation, marks_shared: bool) -> Picture:
+    """The picture of a result under its masks; white where several lie, if that is to be marked."""
     masks = result.ranked[0]
     painted = paint_overlay(_faded(result.image_rgb_hwc), masks, opacity=0.65)
     if marks_shared:
@@ -369,11 +370,13 @@ def _faded(image_hwc: Picture) -> Picture:
     return np.asarray(0.55 * image_hwc + 0.45 * grey_hw1, np.uint8)
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
+    """A value as the document has it."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _number(count: int, noun: str) -> str:
+def number_of(count: int, noun: str) -> str:
+    """A count with its noun."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
@@ -382,7 +385,7 @@ def make_presets(bench: Bench, folder: Path) -> str:
     aliases = {row.key for row in ROWS if row.alias_of}
     lines = ["| `preset` | sets |", "|---|---|"]
     for name, values in PRESETS.items():
-        told = [f"`{key}` {_written(value)}" for key, value in values.items() if key not in aliases]
+        told = [f"`{key}` {written(value)}" for key, value in values.items() if key not in aliases]
         lines.append(f"| `{name}` | {', '.join(told) or 'nothing: the defaults'} |")
     strip = next(strip for strip in STRIPS if strip.key == "preset")
     return "\n".join(lines) + "\n\n" + make_strip(strip, bench, folder)
@@ -471,9 +474,9 @@ def make_crops(bench: Bench, folder: Path) -> str:
             f"| {found.precision} |"
         )
         if len(changes) == 1 and "crop_n_layers" in changes:
-            caption = f"{_number(int(label), 'layer')}: {found.masks} masks, {found.recall} found"
+            caption = f"{number_of(int(label), 'layer')}: {found.masks} masks, {found.recall} found"
             width = round(bench.scale.panel_px * 1.5)
-            panels.append(panel(_painted(result, False), caption, width))
+            panels.append(panel(painted_masks(result, False), caption, width))
     rows = [beside(panels[start : start + 2]) for start in range(0, len(panels), 2)]
     save_small(below(rows), folder / "crops.jpg")
     head = [
@@ -624,7 +627,7 @@ def draw_contrast(bench: Bench, coins: tuple[Picture, Labels], file: Path) -> No
         result = _segmented(bench, image, changes, settings)
         found = compare(result.ranked[0], labels)
         caption = f"{caption}: {found.found} of {found.objects}"
-        panels.append(panel(_painted(result, False), caption, bench.scale.panel_px))
+        panels.append(panel(painted_masks(result, False), caption, bench.scale.panel_px))
     save_small(below([beside(panels[:3]), beside(panels[3:])]), file)
 
 
@@ -754,11 +757,12 @@ def makers() -> dict[str, Maker]:
         "stability": make_stability,
     }
     for strip in STRIPS:
-        made[strip.key] = _strip_maker(strip)
+        made[strip.key] = strip_maker(strip)
     return made | {"preset": make_presets}
 
 
-def _strip_maker(strip: Strip) -> Maker:
+def strip_maker(strip: Strip) -> Maker:
+    """What makes one strip."""
     return lambda bench, folder: make_strip(strip, bench, folder)
 
 
