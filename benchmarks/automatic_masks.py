@@ -27,24 +27,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pycocotools import mask as coco
-from skimage import data, io, transform
 
+from benchmarks.common import Image, load_picture
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 from tests.blobs import blob_network
-from tests.networks import (
-    Generators,
-    differences,
-    nano_network,
-    quantile_in_a_gap,
-)
+from tests.networks import Generators, differences, nano_network, quantile_in_a_gap
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL_RESULTS = ROOT / "benchmarks" / "results" / "local"
-Image = npt.NDArray[np.uint8]
 
 # glibc: no fresh pages for large tensors, and freed memory is kept. The same for both sides.
 TUNED_ALLOCATOR = {
@@ -187,16 +180,6 @@ def prepare(arguments: argparse.Namespace) -> tuple[Generators, Image, GridSetti
         settings = replace(settings, pred_iou_thresh=iou, stability_score_thresh=stability)
     sides = Generators(network, case.precision)
     return sides, load_picture(arguments.picture, case.megapixels), settings
-
-
-def load_picture(name: str, megapixels: float) -> Image:
-    """Load a picture, scaled to a size if one is wanted."""
-    picture = io.imread(name) if Path(name).exists() else getattr(data, name)()
-    if megapixels:
-        scale = (megapixels * 1e6 / (picture.shape[0] * picture.shape[1])) ** 0.5
-        hw = (round(picture.shape[0] * scale), round(picture.shape[1] * scale))
-        picture = transform.resize(picture, hw, order=1, preserve_range=True).astype(np.uint8)
-    return np.ascontiguousarray(picture[..., :3])
 
 
 def find_thresholds(arguments: argparse.Namespace) -> dict[str, Any]:
