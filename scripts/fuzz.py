@@ -4,7 +4,7 @@ The cases and their judges are those of the tests (`tests/properties/`), many mo
 a line per kind of input, and ends with status 1 when anything came out but valid masks or one of
 our errors; the case is then printed as small as it could be made.
 
-python scripts/fuzz.py [--seed N] [--scale X] [--only WORDS]
+python -m scripts.fuzz [--seed N] [--scale X] [--only WORDS]
 """
 
 from __future__ import annotations
