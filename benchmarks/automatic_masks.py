@@ -1,8 +1,8 @@
 """The automatic mode against Meta's generator: times, memory, and whether the masks are equal.
 
-    python benchmarks/automatic_masks.py                 the whole table (hours on two cores)
-    python benchmarks/automatic_masks.py --short         minutes: the bundled network, small grid
-    python benchmarks/automatic_masks.py --cases tiny --picture truck.jpg --repeats 3
+    python -m benchmarks.automatic_masks                 the whole table (hours on two cores)
+    python -m benchmarks.automatic_masks --short         minutes: the bundled network, small grid
+    python -m benchmarks.automatic_masks --cases tiny --picture truck.jpg --repeats 3
 
 Prints a table in Markdown and writes the same as JSON. `benchmarks/README.md` tells how it is
 measured. Both sides run in turns in one process on the same weights, picture and thresholds; each
@@ -27,24 +27,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pycocotools import mask as coco
-from skimage import data, io, transform
 
+from benchmarks.common import Image, load_picture, network_named
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
-from tests.blobs import blob_network
-from tests.networks import (
-    Generators,
-    differences,
-    nano_network,
-    quantile_in_a_gap,
-)
+from tests.networks import Generators, differences, quantile_in_a_gap
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL_RESULTS = ROOT / "benchmarks" / "results" / "local"
-Image = npt.NDArray[np.uint8]
 
 # glibc: no fresh pages for large tensors, and freed memory is kept. The same for both sides.
 TUNED_ALLOCATOR = {
@@ -165,7 +157,7 @@ def run_child(
     thresholds: list[str] | None = None,
 ) -> dict[str, Any]:
     """Run one step in a fresh process, as the allocator is set when a process starts."""
-    command = [sys.executable, __file__, "--child", what, "--cases", case]
+    command = [sys.executable, "-m", "benchmarks.automatic_masks", "--child", what, "--cases", case]
     command += ["--picture", arguments.picture, "--repeats", str(arguments.repeats)]
     command += ["--threads", str(arguments.threads), "--sides", *arguments.sides]
     command += ["--thresholds", *thresholds] if thresholds else []
@@ -180,23 +172,13 @@ def prepare(arguments: argparse.Namespace) -> tuple[Generators, Image, GridSetti
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     case = CASES[arguments.cases[0]]
-    network = nano_network() if case.network == "nano" else blob_network(case.network)
+    network = network_named(case.network)
     settings = case.settings
     if arguments.thresholds:
         iou, stability = arguments.thresholds
         settings = replace(settings, pred_iou_thresh=iou, stability_score_thresh=stability)
     sides = Generators(network, case.precision)
     return sides, load_picture(arguments.picture, case.megapixels), settings
-
-
-def load_picture(name: str, megapixels: float) -> Image:
-    """Load a picture, scaled to a size if one is wanted."""
-    picture = io.imread(name) if Path(name).exists() else getattr(data, name)()
-    if megapixels:
-        scale = (megapixels * 1e6 / (picture.shape[0] * picture.shape[1])) ** 0.5
-        hw = (round(picture.shape[0] * scale), round(picture.shape[1] * scale))
-        picture = transform.resize(picture, hw, order=1, preserve_range=True).astype(np.uint8)
-    return np.ascontiguousarray(picture[..., :3])
 
 
 def find_thresholds(arguments: argparse.Namespace) -> dict[str, Any]:

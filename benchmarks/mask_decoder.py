@@ -1,6 +1,6 @@
 """The fast mask decoder against Meta's: time per prompt, and whether the answers are equal.
 
-    OMP_NUM_THREADS=1 python benchmarks/mask_decoder.py [--prompts 16] [--repeats 5]
+    OMP_NUM_THREADS=1 python -m benchmarks.mask_decoder [--prompts 16] [--repeats 5]
 
 Official tiny architecture with random weights, prompts of one point, three masks per prompt. Both
 sides run in turns in one process; each time is the median of the repeats. "One thread" is CPU time,

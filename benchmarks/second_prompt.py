@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
-from benchmarks.automatic_masks import load_picture
+from benchmarks.common import load_picture
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.segmentation import Segmenter
 from tests.blobs import blob_network

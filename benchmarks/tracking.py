@@ -16,14 +16,13 @@ from typing import Any, NamedTuple
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
+from benchmarks.common import network_named
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
 from infer_segment_anything_2.sam2_engine.settings import TrackingSettings
 from infer_segment_anything_2.sam2_engine.tracking.object_memory import TrackerState
 from infer_segment_anything_2.sam2_engine.tracking.tracker import Tracker
-from tests.blobs import blob_network
-from tests.networks import nano_network
 from tests.videos import MetaTracker, clip
 
 _MIB = 2**20
@@ -116,8 +115,7 @@ def main() -> None:
     parser.add_argument("--batch-objects", type=int, default=TrackingSettings().batch_objects)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    is_nano = arguments.network == "sam2_demo_nano"
-    network = nano_network() if is_nano else blob_network(arguments.network)
+    network = network_named(arguments.network)
     settings = TrackingSettings(batch_objects=arguments.batch_objects, frame_count=arguments.frames)
     print("| objects | Meta ms | here ms | times faster | logits differ | pixels differ | memory |")
     print("|---|---|---|---|---|---|---|")

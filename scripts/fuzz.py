@@ -1,10 +1,10 @@
 """Throws bad input at every door and counts what comes out: `make fuzz`.
 
-The cases and their judges are those of the tests (`tests/properties/bad_input.py`), many more of
-them. Prints a line per kind of input, and ends with status 1 when anything came out but valid
-masks or one of our errors; the case is then printed as small as it could be made.
+The cases and their judges are those of the tests (`tests/properties/`), many more of them. Prints
+a line per kind of input, and ends with status 1 when anything came out but valid masks or one of
+our errors; the case is then printed as small as it could be made.
 
-python scripts/fuzz.py [--seed N] [--scale X] [--only WORDS]
+python -m scripts.fuzz [--seed N] [--scale X] [--only WORDS]
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ os.environ.update(HOME=tempfile.mkdtemp(prefix="sam2_fuzz_"), IKOMIA_AUTO_COMPLE
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.properties.bad_input import AREAS, VALID, Area
+from tests.properties.bad_input import AREAS
+from tests.properties.judging import VALID, Area
 
 
 def main() -> int:

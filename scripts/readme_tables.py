@@ -1,4 +1,4 @@
-"""Writes the README's tables from the rows they show: `python scripts/readme_tables.py`.
+"""Writes the README's tables from the rows they show: `python -m scripts.readme_tables`.
 
 Each stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 """

@@ -1,6 +1,6 @@
 """Writes pictures of Studio's form: each group open, with mistakes, in light and in dark.
 
-python scripts/widget_shot.py [FOLDER]      (default: widget_shots)
+python -m scripts.widget_shot [FOLDER]      (default: widget_shots)
 """
 
 from __future__ import annotations

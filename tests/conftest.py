@@ -6,10 +6,13 @@ import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from infer_segment_anything_2.segmentation import Segmenter
 
 # Before anything is imported that reads them: Ikomia takes its folders from HOME when it starts,
 # torch its cache, Qt its platform, OpenMP how it waits.
@@ -70,3 +73,10 @@ def new_workflow(ikomia_home: Path) -> Callable[..., tuple[Any, Any]]:
         return workflow, task
 
     return make
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    from infer_segment_anything_2.segmentation import Segmenter
+
+    return Segmenter()

@@ -22,11 +22,6 @@ pytestmark = pytest.mark.ikomia
 EVERYTHING = {"points_per_side": 4, "iou_thresh": 0.0, "stability_score_thresh": 0.0}
 
 
-@pytest.fixture(scope="module")
-def photo() -> np.ndarray:
-    return np.ascontiguousarray(data.astronaut()[::4, ::4])
-
-
 class TestMaskInput:
     def test_is_not_filled_by_a_picture_source(
         self, new_workflow: NewWorkflow, photo: np.ndarray

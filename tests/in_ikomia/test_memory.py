@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from skimage import data
 
 from scripts.soak import verdict
 from tests.conftest import PLUGIN_NAME, REPOSITORY
@@ -19,11 +18,6 @@ from tests.conftest import PLUGIN_NAME, REPOSITORY
 NewWorkflow = Callable[..., tuple[Any, Any]]
 
 pytestmark = pytest.mark.ikomia
-
-
-@pytest.fixture(scope="module")
-def photo() -> np.ndarray:
-    return np.ascontiguousarray(data.astronaut()[::4, ::4])
 
 
 @pytest.fixture

@@ -28,11 +28,6 @@ pytestmark = pytest.mark.ikomia
 EVERYTHING = {"points_per_side": 4, "iou_thresh": 0.0, "stability_score_thresh": 0.0}
 
 
-@pytest.fixture(scope="module")
-def photo() -> np.ndarray:
-    return np.ascontiguousarray(data.astronaut()[::4, ::4])
-
-
 class TestLoading:
     def test_imports_no_torch_sam2_or_qt_before_the_first_run(self, ikomia_home: Path) -> None:
         script = (

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from skimage import data
 
 NewWorkflow = Callable[..., tuple[Any, Any]]
 
@@ -85,11 +84,6 @@ def watch() -> Iterator[Watch]:
     yield put
     for task in watched:
         del task.emit_add_sub_progress_steps, task.emit_step_progress
-
-
-@pytest.fixture(scope="module")
-def photo() -> np.ndarray:
-    return np.ascontiguousarray(data.astronaut()[::4, ::4])
 
 
 class TestBar:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.properties.bad_input import AREAS, Area
+from tests.properties.bad_input import AREAS
+from tests.properties.judging import Area
 
 # Enough to notice a broken rule; `make fuzz` tries many more.
 CHEAP, WHOLE = 60, 8

@@ -8,15 +8,12 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from infer_segment_anything_2 import __version__
-from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_batch import folder_run
 from infer_segment_anything_2.sam2_batch.command_line import main
 from infer_segment_anything_2.sam2_batch.formats import FORMATS
@@ -26,44 +23,11 @@ from infer_segment_anything_2.sam2_batch.result_names import (
     DONE_NAME,
     SETTINGS_NAME,
 )
-from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_reading.picture_files import (
-    PictureContent,
     read_picture,
-    read_picture_file,
 )
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-HW = (48, 64)
-POINT = ("--point", "20,24")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """A folder of three small pictures: two drawn discs, one grey."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    y, x = np.mgrid[: HW[0], : HW[1]]
-    for number, name in enumerate(("a.png", "b.jpg", "c.png")):
-        picture = np.full((*HW, 3), 40, np.uint8)
-        picture[np.hypot(y - 24, x - 20 - 5 * number) < 12] = (220, 180, 60)
-        Image.fromarray(picture[..., 0] if name == "c.png" else picture).save(folder / name)
-    return folder
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-def segment(*words: str | Path) -> int:
-    return main(["segment", *map(str, words), "--model-name", "sam2_demo_nano", "--no-cuda"])
-
-
-def mask_of(path: Path) -> np.ndarray:
-    """The first mask of a COCO file."""
-    annotation = json.loads(path.read_text())["annotations"][0]["segmentation"]
-    return Rle.from_coco(tuple(annotation["size"]), annotation["counts"]).decode()
+from tests.conftest import REPOSITORY
+from tests.sam2_batch.calls import HW, POINT, mask_of, segment
 
 
 class TestSegment:
@@ -178,87 +142,6 @@ class TestSegment:
         assert (logger.level, logger.handlers) == before
 
 
-class TestResuming:
-    def test_skips_what_is_done(
-        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert segment(photos / "a.png", *POINT, "--out", out) == 0
-        stamp = (out / "a.json").stat().st_mtime_ns
-        capsys.readouterr()
-        assert segment(photos, *POINT, "--out", out) == 0
-        assert (out / "a.json").stat().st_mtime_ns == stamp
-        first, *others = capsys.readouterr().out.splitlines()
-        assert first == "1 of 3 pictures were done before"
-        assert [line.partition(":")[0] for line in others[:2]] == ["b.jpg", "c.png"]
-        assert others[2].startswith("2 done, 0 failed")
-
-    def test_needs_no_network_when_all_is_done(self, photos: Path, out: Path) -> None:
-        assert segment(photos, *POINT, "--out", out) == 0
-        words = [sys.executable, "-X", "importtime", "-m", "infer_segment_anything_2", "segment"]
-        flags = [*POINT, "--out", str(out), "--model-name", "sam2_demo_nano"]
-        run = subprocess.run(
-            [*words, str(photos), *flags],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert run.stdout == "3 of 3 pictures were done before\n"
-        assert " torch" not in run.stderr
-        assert " ikomia" not in run.stderr
-
-    def test_does_again_what_lacks_a_format(self, photos: Path, out: Path) -> None:
-        assert segment(photos / "a.png", *POINT, "--out", out) == 0
-        assert segment(photos / "a.png", *POINT, "--format", "coco,csv", "--out", out) == 0
-        assert (out / "a.csv").exists()
-
-    def test_does_again_what_was_stopped_half_way(self, photos: Path, out: Path) -> None:
-        flags = (*POINT, "--format", "masks", "--out", out)
-        assert segment(photos / "a.png", *flags) == 0
-        (out / "a_masks" / "masks.csv").unlink()  # it is written last
-        assert segment(photos / "a.png", *flags) == 0
-        assert (out / "a_masks" / "masks.csv").exists()
-
-    def test_refuses_to_mix_settings(
-        self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert segment(photos / "a.png", *POINT, "--out", out) == 0
-        assert segment(photos, "--point", "1,1", "--out", out) == 2
-        error = capsys.readouterr().err
-        assert "input_point was '[[20.0, 24.0]]' and is '[[1.0, 1.0]]'" in error
-        assert not (out / "b.json").exists()
-
-    def test_does_not_mind_settings_that_change_no_result(self, photos: Path, out: Path) -> None:
-        assert segment(photos / "a.png", *POINT, "--out", out) == 0
-        assert segment(photos, *POINT, "--points-per-batch", "7", "--out", out) == 0
-
-    def test_overwrites_when_told(self, photos: Path, out: Path) -> None:
-        assert segment(photos / "a.png", *POINT, "--out", out) == 0
-        before = mask_of(out / "a.json")
-        other = ("--box", "40,2,60,12", "--out", out)
-        assert segment(photos / "a.png", *other, "--overwrite") == 0
-        assert not np.array_equal(mask_of(out / "a.json"), before)
-        assert segment(photos, *other) == 0
-
-    def test_takes_up_an_overwriting_run_that_was_stopped(
-        self, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert segment(photos, *POINT, "--out", out) == 0
-        other = ("--box", "40,2,60,12", "--out", out)
-
-        def stop_at_b(path: Path) -> PictureContent:
-            if path.name == "b.jpg":
-                raise KeyboardInterrupt
-            return read_picture_file(path)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(folder_run, "read_picture_file", stop_at_b)
-            assert segment(photos, *other, "--overwrite") == 130
-        assert sorted(path.name for path in out.glob("*.json")) == ["a.json", SETTINGS_NAME]
-        assert segment(photos, *other) == 0
-        assert (out / "c.json").exists()
-
-
 class TestPictures:
     def test_what_is_left_out_is_said(
         self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
@@ -371,134 +254,6 @@ class TestExitCodes:
 
         monkeypatch.setattr(folder_run, "read_picture_file", stop)
         assert segment(photos, *POINT, "--out", out) == 130
-
-
-class TestHelp:
-    def test_tells_of_every_parameter_and_exit_code(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert main(["segment", "--help"]) == 0
-        words = capsys.readouterr().out
-        for row in ROWS:
-            flag = "--" + row.key.replace("_", "-")
-            assert bool(re.search(rf"{flag}\b", words)) == (not row.alias_of)
-        for name in FORMATS:
-            assert f"{name}:" in words
-        for code in ("0 ", "1 ", "2 ", "3 ", "130 "):
-            assert f"\n  {code}" in words
-
-    def test_examples_are_calls_that_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["--help"]) == 0
-        calls = calls_in(capsys.readouterr().out)
-        assert len(calls) == 8
-        for call in calls:
-            assert_parses(call, capsys)
-
-    def test_without_words_says_what_is_missing(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main([]) == 2
-        assert "COMMAND" in capsys.readouterr().err
-
-    def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["--version"]) == 0
-        assert capsys.readouterr().out == f"{__version__}\n"
-
-    def test_old_parameter_names_work(self, photos: Path, out: Path) -> None:
-        assert segment(photos / "a.png", *POINT, "--iou-thres", "0.5", "--out", out) == 0
-        assert json.loads((out / SETTINGS_NAME).read_text())["iou_thresh"] == "0.5"
-
-
-class TestDocumentation:
-    def test_its_calls_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
-        calls = calls_in((REPOSITORY / "docs" / "command_line.md").read_text())
-        assert len(calls) == 8
-        for call in calls:
-            assert_parses(call, capsys)
-
-    def test_tells_of_every_format(self) -> None:
-        words = (REPOSITORY / "docs" / "command_line.md").read_text()
-        for name, kind in FORMATS.items():
-            assert f"| `{name}` | `cat{kind.ending}" in words
-
-
-def calls_in(words: str) -> list[list[str]]:
-    """The words behind the program's name in each example."""
-    lines = [line.strip() for line in words.replace("\\\n", " ").splitlines()]
-    program = re.compile("(infer-segment-anything-2|python -m infer_segment_anything_2) ")
-    return [program.sub("", line, count=1).split() for line in lines if program.match(line)]
-
-
-def assert_parses(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Runs a call up to where the parser is through, by a value that is refused only then."""
-    call = [word for word in call if not word.startswith("@")]  # files that are not there
-    call = [word for word in call if word != "--input-objects"]
-    if call[0] == "segment":
-        assert main([*call, "--points-per-side", "none-such"]) == 2
-        assert "points_per_side must be" in capsys.readouterr().err
-    else:
-        assert main([*call, "none-such"]) == 2
-        assert re.search("name 'none-such' is unknown|invalid choice", capsys.readouterr().err)
-
-
-class TestModels:
-    @pytest.fixture(autouse=True)
-    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setenv("SAM2_CHECKPOINT_DIR", str(tmp_path))
-        return tmp_path
-
-    def test_lists_all(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (folder / "sam2_hiera_tiny.pt").write_bytes(b"")
-        assert main(["models"]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        assert len(lines) == 18
-        assert " ".join(lines[0].split()) == (
-            "sam2.1_hiera_tiny 156.0 MB not here, fetched when first used"
-        )
-        assert lines[8].endswith(f"here, {folder / 'sam2_hiera_tiny.pt'}")
-        assert lines[16].endswith("comes with the plugin")
-
-    def test_lists_the_named(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["models", "list", "sam2_demo_nano"]) == 0
-        assert len(capsys.readouterr().out.splitlines()) == 2
-
-    def test_fetches_what_is_here_without_network(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["models", "fetch", "sam2_demo_nano"]) == 0
-        assert capsys.readouterr().out.rstrip().endswith("sam2_demo_nano.pt")
-
-    def test_tells_how_to_fetch_by_hand_when_the_server_cannot_be_reached(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setenv("SAM2_CHECKPOINT_URL", "http://127.0.0.1:9")
-        monkeypatch.setattr(time, "sleep", lambda _seconds: None)  # between its attempts
-        assert main(["models", "fetch", "sam2_hiera_tiny"]) == 3
-        assert "To put it there by hand" in capsys.readouterr().err
-
-    def test_fetch_wants_a_name(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["models", "fetch"]) == 2
-        assert "Name what to fetch: sam2.1_hiera_tiny" in capsys.readouterr().err
-
-    def test_checks_what_is_here(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["models", "check"]) == 0
-        (line,) = capsys.readouterr().out.splitlines()
-        assert line.startswith("sam2_demo_nano: unharmed")
-
-    def test_check_finds_damage_and_looks_at_the_rest(
-        self, folder: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        (folder / "sam2_hiera_tiny.pt").write_bytes(b"")
-        assert main(["models", "check"]) == 3
-        shown = capsys.readouterr()
-        assert "is not the official sam2_hiera_tiny.pt" in shown.err
-        assert "sam2_demo_nano: unharmed" in shown.out
-
-    def test_check_tells_that_a_named_one_is_not_here(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert main(["models", "check", "sam2_hiera_tiny"]) == 3
-        assert capsys.readouterr().out == "sam2_hiera_tiny: not here\n"
-
-    def test_knows_no_other_names(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["models", "check", "sam2_demo_mano"]) == 2
-        assert "Did you mean 'sam2_demo_nano'?" in capsys.readouterr().err
 
 
 class TestAsAProgram:

@@ -24,11 +24,6 @@ from infer_segment_anything_2.segmentation import Segmenter
 BOX = Parameters(model_name="sam2_demo_nano", cuda=False, input_box="[40, 30, 8, 6]")
 
 
-@pytest.fixture(scope="module")
-def segmenter() -> Segmenter:
-    return Segmenter()
-
-
 @pytest.fixture
 def picture(tmp_path: Path) -> PictureFile:
     path = tmp_path / "a.png"

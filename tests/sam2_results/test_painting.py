@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle, mask_in_box
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_results.painting import (
     instance_colours,
     paint_labels,
@@ -34,32 +34,6 @@ def set_of(masks_nhw: Masks) -> MaskSet:
         crop_boxes_xywh_px=np.zeros((n, 4), np.int64),
         object_index=np.arange(n),
     )
-
-
-class TestMaskInBox:
-    @given(MASKS)
-    def test_puts_the_mask_back_where_it_was(self, mask_hw: Masks) -> None:
-        part_hw, (left, top) = mask_in_box(Rle.from_mask(mask_hw))
-        again_hw = np.zeros_like(mask_hw)
-        again_hw[top : top + part_hw.shape[0], left : left + part_hw.shape[1]] = part_hw
-        assert np.array_equal(again_hw, mask_hw)
-
-    @given(MASKS.filter(np.any))
-    def test_is_tight(self, mask_hw: Masks) -> None:
-        part_hw, _ = mask_in_box(Rle.from_mask(mask_hw))
-        assert part_hw[[0, -1]].any(axis=1).all()
-        assert part_hw[:, [0, -1]].any(axis=0).all()
-
-    def test_an_empty_mask_has_no_box(self) -> None:
-        part_hw, corner = mask_in_box(Rle.from_mask(np.zeros((3, 4), bool)))
-        assert part_hw.shape == (0, 0)
-        assert corner == (0, 0)
-
-    def test_takes_runs_of_length_zero(self) -> None:
-        counts = np.array([1, 2, 0, 1, 1, 0, 4], np.uint32)
-        part_hw, corner = mask_in_box(Rle((3, 3), counts))
-        assert corner == (0, 0)
-        assert part_hw.tolist() == [[False, True], [True, False], [True, False]]
 
 
 class TestPaintLabels:

@@ -3,19 +3,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sam2.utils.amg import (
-    build_all_layer_point_grids,
-    generate_crop_boxes,
-    is_box_near_crop_edge,
-)
+from sam2.utils.amg import build_all_layer_point_grids, generate_crop_boxes, is_box_near_crop_edge
+from shapely import Point, Polygon
 
 from infer_segment_anything_2.sam2_engine.everything.crops import (
     Crop,
+    is_in_polygons,
     is_near_inner_edge,
     make_crops,
     make_point_grids,
     points_in_crop,
 )
+
+TRIANGLE = ((0.0, 0.0), (9.0, 0.0), (0.0, 5.5))
+BOX = ((1.0, 2.0), (30.0, 2.0), (30.0, 40.0), (1.0, 40.0))
 
 sizes = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 
@@ -92,3 +93,22 @@ class TestCrop:
         assert np.array_equal(crop.cut(image), image[2:4, 1:4])
         assert np.shares_memory(crop.cut(image), image)
         assert crop.hw == (2, 3)
+
+
+class TestIsInPolygons:
+    @pytest.mark.parametrize("seed", range(8))
+    def test_equals_shapely(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        angles = np.sort(rng.uniform(0, 2 * np.pi, 9))
+        radii = rng.uniform(2, 9, 9)
+        corners = [
+            (10 + r * np.cos(a), 10 + r * np.sin(a)) for r, a in zip(radii, angles, strict=True)
+        ]
+        points = rng.uniform(0, 20, (400, 2))
+        judged = [Polygon(corners).contains(Point(x, y)) for x, y in points]
+        assert is_in_polygons(points, [corners]).tolist() == judged
+
+    def test_takes_points_of_any_polygon(self) -> None:
+        points = np.array([[1.0, 1.0], [5.0, 5.0], [20.0, 20.0]])
+        assert is_in_polygons(points, [TRIANGLE, BOX]).tolist() == [True, True, True]
+        assert is_in_polygons(points, [TRIANGLE]).tolist() == [True, False, False]

@@ -4,14 +4,19 @@ import json
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle, mask_in_box
 
 # pycocotools 2.0 has not followed numpy 2 here.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
+Mask = npt.NDArray[np.bool_]
+
 HW = (4, 6)
+ANY_MASK = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=9))
 
 
 def some_masks(n: int) -> npt.NDArray[np.bool_]:
@@ -126,3 +131,29 @@ class TestMaskSet:
             masks.predicted_iou[0] = 1
         with pytest.raises(dataclasses.FrozenInstanceError):
             masks.image_hw = (1, 1)  # type: ignore[misc]
+
+
+class TestMaskInBox:
+    @given(ANY_MASK)
+    def test_puts_the_mask_back_where_it_was(self, mask_hw: Mask) -> None:
+        part_hw, (left, top) = mask_in_box(Rle.from_mask(mask_hw))
+        again_hw = np.zeros_like(mask_hw)
+        again_hw[top : top + part_hw.shape[0], left : left + part_hw.shape[1]] = part_hw
+        assert np.array_equal(again_hw, mask_hw)
+
+    @given(ANY_MASK.filter(np.any))
+    def test_is_tight(self, mask_hw: Mask) -> None:
+        part_hw, _ = mask_in_box(Rle.from_mask(mask_hw))
+        assert part_hw[[0, -1]].any(axis=1).all()
+        assert part_hw[:, [0, -1]].any(axis=0).all()
+
+    def test_an_empty_mask_has_no_box(self) -> None:
+        part_hw, corner = mask_in_box(Rle.from_mask(np.zeros((3, 4), bool)))
+        assert part_hw.shape == (0, 0)
+        assert corner == (0, 0)
+
+    def test_takes_runs_of_length_zero(self) -> None:
+        counts = np.array([1, 2, 0, 1, 1, 0, 4], np.uint32)
+        part_hw, corner = mask_in_box(Rle((3, 3), counts))
+        assert corner == (0, 0)
+        assert part_hw.tolist() == [[False, True], [True, False], [True, False]]
