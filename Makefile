@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PLUGIN := infer_segment_anything_2
 IKOMIA_HOME ?= $(HOME)/Ikomia
+# `make demo TORCH=cpu`: PyTorch without CUDA, 1 GB instead of 7.
+TORCH ?=
+TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.org/whl/cpu)
 
 # No CUDA extension: the plugin does not use it. No auto-completion: it would import all plugins.
 export SAM2_BUILD_CUDA := 0
@@ -26,7 +29,7 @@ $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
 	@echo "Installing torch and the rest (several GB, a few minutes)"
-	$(BIN)/pip install --quiet $$(grep -E '^torch' requirements.txt)
+	$(BIN)/pip install --quiet $(TORCH_INDEX) $$(grep -E '^torch' requirements.txt)
 	$(BIN)/pip install --quiet --no-build-isolation -r requirements.txt ikomia==0.16.1
 	$(BIN)/pip install --quiet --group dev
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .

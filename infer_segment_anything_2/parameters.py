@@ -106,7 +106,7 @@ class Parameters:
         True,
         group="model",
         label="Use the GPU",
-        words="Run on the GPU when there is a usable one, otherwise on the CPU with a warning.",
+        words="Run on the GPU when there is a usable one, otherwise on the CPU.",
     )
     precision: Precision = _row(
         "auto",

@@ -149,6 +149,14 @@ class TestOneVersion:
         assert re.findall(pattern, text, re.MULTILINE)[0] == __version__
 
 
+class TestOldestTorch:
+    def test_is_the_one_that_security_names(self) -> None:
+        security = (REPOSITORY / "SECURITY.md").read_text(encoding="utf-8")
+        requirements = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+        (bound,) = re.findall(r"^torch>=([\d.]+)$", requirements, re.MULTILINE)
+        assert f"before PyTorch {bound}, the oldest that `requirements.txt` accepts" in security
+
+
 class TestReadme:
     def test_lists_every_parameter_and_model(self) -> None:
         from scripts.readme_tables import with_fresh_tables

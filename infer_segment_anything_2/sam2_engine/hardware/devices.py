@@ -57,7 +57,8 @@ _process = _OncePerProcess()
 def choose_device(cuda: bool) -> torch.device:
     """The device to compute on: the current GPU if wanted and working, else the CPU.
 
-    A wanted GPU that does not work is told of in one warning per process.
+    A GPU that is there and does not work is told of in one warning per process. A machine without
+    one is no reason to warn: to want it is the default.
 
     Args:
         cuda: Whether a GPU is wanted.
@@ -65,6 +66,8 @@ def choose_device(cuda: bool) -> torch.device:
     if not cuda:
         return torch.device("cpu")
     complaint = _complaint_about_gpu()
+    if complaint is None:
+        return torch.device("cpu")
     if complaint:
         _process.warn(
             f"The GPU cannot be used ({complaint}): computing on the CPU, which gives the same "
@@ -74,19 +77,14 @@ def choose_device(cuda: bool) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def _complaint_about_gpu() -> str:
-    """Why the current GPU is of no use, "" when it works."""
+def _complaint_about_gpu() -> str | None:
+    """Why the current GPU is of no use, "" when it works; None where there is none."""
     # CUDA speaks of old drivers and unknown cards in Python warnings: they are the reason we want.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         is_there = torch.cuda.is_available()
     if not is_there:
-        said = "; ".join(str(warning.message) for warning in caught)
-        return said or (
-            "PyTorch sees none"
-            if torch.version.cuda or torch.version.hip
-            else f"PyTorch {torch.__version__} is built without CUDA"
-        )
+        return "; ".join(str(warning.message) for warning in caught) or None
     device = torch.device("cuda", torch.cuda.current_device())
     with _process.lock:
         complaint = _process.complaint_by_device.get(str(device))

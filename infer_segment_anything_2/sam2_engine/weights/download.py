@@ -15,16 +15,19 @@ is deleted, and is fetched once more from the beginning.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import re
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import requests
 from filelock import FileLock, Timeout
@@ -57,6 +60,8 @@ _BROKEN_CONNECTION = (
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
 )
+
+_NO_WAY_OUT = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH})
 
 _Report = Callable[[int], None]  # told of the bytes that are there
 
@@ -150,6 +155,20 @@ class _Download:
         raise DownloadError(
             f"The weights {self.row.file_name} could not be fetched: expected the file at "
             f"{self.url}, but {reason}. {manual_instructions(self.row, self.folder)}"
+        ) from cause
+
+    def fail_offline(self, cause: Exception) -> NoReturn:
+        """Raises the error that says that there is no network, and the two ways to do without."""
+        server = urlsplit(self.url).hostname or self.url
+        raise DownloadError(
+            f"The weights {self.row.file_name} could not be fetched: the server {server} cannot be "
+            "found, so this machine seems to have no network; set model_name to sam2_demo_nano, "
+            "which needs no download, or put the file there by hand.\n"
+            f"File: {self.url}\n"
+            f"Size: {self.row.size_bytes} bytes\n"
+            f"SHA-256: {self.row.sha256}\n"
+            f"Folder: {self.folder} (SAM2_CHECKPOINT_DIR names another one)\n"
+            "SAM2_CHECKPOINT_URL names another server, such as a mirror in your own network."
         ) from cause
 
     @contextlib.contextmanager
@@ -256,6 +275,8 @@ class _Download:
                 if start_byte is not None:
                     self.append(answer, start_byte, report)
         except _BROKEN_CONNECTION as error:
+            if _is_without_network(error):
+                self.fail_offline(error)
             raise _Broken(f"the connection failed ({error})") from error
 
     def start_of(self, answer: requests.Response, have_bytes: int) -> int | None:
@@ -306,6 +327,17 @@ class _Download:
             os.fsync(part.fileno())
         if self.row.size_is_certain and done_bytes < self.row.size_bytes:
             raise _Broken(f"the answer ended at {done_bytes} of {self.row.size_bytes} bytes")
+
+
+def _is_without_network(error: BaseException) -> bool:
+    """Whether a name was not resolved, or no way leads out: to try again would only take time."""
+    seen: BaseException | None = error
+    while seen is not None:
+        is_no_way = isinstance(seen, OSError) and seen.errno in _NO_WAY_OUT
+        if is_no_way or isinstance(seen, socket.gaierror):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 @contextlib.contextmanager

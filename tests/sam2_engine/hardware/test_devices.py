@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -104,12 +105,26 @@ class TestChooseDevice:
         assert warned == []
 
     @pytest.mark.skipif(HAS_GPU, reason="needs a machine without GPU")
-    def test_falls_back_with_one_warning(self, warned: list[logging.LogRecord]) -> None:
+    def test_is_the_cpu_without_a_word_where_there_is_no_gpu(
+        self, warned: list[logging.LogRecord]
+    ) -> None:
+        assert choose_device(True) == CPU
+        assert warned == []
+
+    @pytest.mark.skipif(HAS_GPU, reason="needs a machine without GPU")
+    def test_falls_back_with_one_warning_where_one_is_there_and_cannot_be_used(
+        self, warned: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def says_that_the_driver_is_old() -> bool:
+            warnings.warn("The NVIDIA driver on your system is too old", stacklevel=2)
+            return False
+
+        monkeypatch.setattr(torch.cuda, "is_available", says_that_the_driver_is_old)
         assert choose_device(True) == CPU
         assert choose_device(True) == CPU
         assert len(warned) == 1
         assert warned[0].levelno == logging.WARNING
-        assert warned[0].getMessage().startswith("The GPU cannot be used (PyTorch ")
+        assert warned[0].getMessage().startswith("The GPU cannot be used (The NVIDIA driver ")
 
     @pytest.mark.skipif(HAS_GPU, reason="needs a machine without GPU")
     def test_distrusts_a_listed_gpu_whose_kernels_do_not_run(

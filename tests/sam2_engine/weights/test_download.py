@@ -264,6 +264,20 @@ class TestNoServer:
             "names another folder, SAM2_CHECKPOINT_URL another server."
         )
 
+    def test_name_that_does_not_resolve_is_told_at_once_with_both_ways_out(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SAM2_CHECKPOINT_URL", "http://no-such-host.invalid")
+        monkeypatch.setenv("NO_PROXY", "*")
+        monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("tried again"))
+        with pytest.raises(DownloadError) as caught:
+            fetch(folder)
+        first, *lines = str(caught.value).splitlines()
+        assert "no-such-host.invalid cannot be found" in first
+        assert "sam2_demo_nano, which needs no download, or put the file there by hand" in first
+        assert f"SHA-256: {ROW.sha256}" in lines
+        assert "urllib3" not in str(caught.value)
+
     @pytest.mark.parametrize("address", ["not an address", "file:///etc", "http://", "ftp://a/b"])
     def test_unusable_address_is_an_error(
         self, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
