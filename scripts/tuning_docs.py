@@ -97,7 +97,7 @@ ONE_LAYER: Values = {"crop_n_layers": 1}
 LOWER_HALF = [[x / 16, y / 16] for y in (9, 11, 13, 15) for x in range(1, 16, 2)]
 # In the order in which they act.
 STRIPS = (
-    Strip("preset", ("fast", "balanced", "thorough"), {"points_per_side": 32}),
+    Strip("preset", ("fast", "balanced", "thorough")),
     Strip("input_size_percent", (5, 15, 100)),
     Strip("points_per_side", (8, 16, 32)),
     Strip(
@@ -192,6 +192,9 @@ class Bench:
     def parameters(self, changes: Values) -> Parameters:
         """The base with changes."""
         values = self.base | changes
+        if "preset" in changes:  # which sets it, unless it is given
+            del values["points_per_side"]
+            return Parameters.from_strings(stringify(values))
         side = min(values["points_per_side"], self.scale.most_points_per_side)
         return Parameters.from_strings(stringify(values | {"points_per_side": side}))
 
