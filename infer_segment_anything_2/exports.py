@@ -2,7 +2,7 @@
 
 Every file is written whole or not at all: under a temporary name first, then renamed. Masks are
 decoded one at a time. Polygons follow the edges of pixels (see :mod:`.polygons`), so that in every
-format the masks can be had back exactly.
+format the masks can be had back exactly by the rule that the format's readers fill by.
 
 ==============  ===========  ==================  =====================
 Written by      Overlaps     Holes               Several parts
@@ -16,11 +16,13 @@ write_geojson   kept         kept                kept
 ==============  ===========  ==================  =====================
 
 A bridge is a line of no width there and back, for formats whose polygons are one ring. Programs
-that fill such a ring get the mask back; those that also draw its line colour the bridge.
+that fill such a ring get the mask back; those that also draw its line, as readers of YOLO do,
+colour the bridge.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -37,7 +39,13 @@ from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle, mask_in_box
 from infer_segment_anything_2.sam2_engine.masks.rle import bounding_box_xyxy_px
 from infer_segment_anything_2.sam2_results.painting import colours_of, paint_labels, paint_overlay
-from infer_segment_anything_2.sam2_results.polygons import Polygon, Ring, joined, polygons_of
+from infer_segment_anything_2.sam2_results.polygons import (
+    Polygon,
+    Ring,
+    drawn_in,
+    joined,
+    polygons_of,
+)
 from infer_segment_anything_2.sam2_results.records import DEFAULT_CATEGORY, categories_of, records
 from infer_segment_anything_2.sam2_results.whole_files import (
     remove_file,
@@ -52,6 +60,7 @@ __all__ = [
     "class_names",
     "coco_dataset",
     "geojson_features",
+    "remove_masks",
     "write_coco",
     "write_csv",
     "write_geojson",
@@ -66,6 +75,11 @@ Affine = tuple[float, float, float, float, float, float]
 rasterio's and of Python's affine package. (GDAL's geotransform is c, a, b, f, d, e.)"""
 
 MASK_INDEX_NAME = "masks.csv"
+
+# How far YOLO's rings lie within the outline, in pixels. Its readers cut coordinates down to whole
+# pixels and colour the line too: an outline along the edges would take in a pixel more to the right
+# and below. Little enough that the centres of pixels stay inside.
+_YOLO_INSET_PX = 0.05
 
 _MOST_LABELS = np.iinfo(np.uint16).max
 _LEAST_DIGITS = 4
@@ -86,6 +100,8 @@ def coco_dataset(
     *,
     file_name: str = "",
     as_polygons: bool = False,
+    names: Sequence[str] | None = None,
+    keep_empty: bool = True,
 ) -> dict[str, Any]:
     """Makes the dict of a COCO annotation file for one picture.
 
@@ -98,10 +114,16 @@ def coco_dataset(
         file_name: The picture's, as readers of the file shall find it.
         as_polygons: Write polygons instead of RLE. COCO's polygons cannot hold holes by themselves;
             they are kept here by bridges. RLE, the default, needs no such trick.
+        names: All classes in the order of their ids, for files that shall agree on them; those of
+            ``objects`` if None.
+        keep_empty: Keep the annotations of masks without a pixel. Their box has no size, which
+            loaders for training refuse, and as polygons pycocotools cannot read them.
     """
-    names = class_names(objects)
+    names = class_names(objects) if names is None else names
     annotations = []
     for record, rle in zip(records(mask_set, objects), mask_set.rles, strict=True):
+        if not (keep_empty or rle.area_px):
+            continue
         if as_polygons:
             record["segmentation"] = [
                 joined([part.outer, *part.holes]).ravel().tolist() for part in _polygons(rle)
@@ -134,13 +156,23 @@ def write_coco(
     *,
     file_name: str = "",
     as_polygons: bool = False,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Writes a COCO annotation file; see :func:`coco_dataset`.
+
+    Masks without a pixel stay as RLE and are left out as polygons, which no reader could read.
 
     Raises:
         ExportError: The file cannot be written.
     """
-    dataset = coco_dataset(mask_set, objects, file_name=file_name, as_polygons=as_polygons)
+    dataset = coco_dataset(
+        mask_set,
+        objects,
+        file_name=file_name,
+        as_polygons=as_polygons,
+        names=names,
+        keep_empty=not as_polygons,
+    )
     write_json(path, dataset)
 
 
@@ -186,24 +218,54 @@ def write_masks(
     _write_rows(index_path, ("file", *_CSV_COLUMNS), rows)
 
 
+def remove_masks(folder: Path) -> None:
+    """Removes what :func:`write_masks` wrote, and the folder if nothing else is in it.
+
+    Raises:
+        ExportError: A file cannot be removed.
+    """
+    index_path = folder / MASK_INDEX_NAME
+    for name in _indexed_files(index_path):
+        remove_file(folder / name)
+    remove_file(index_path)
+    with contextlib.suppress(OSError):  # not there, or other files are
+        folder.rmdir()
+
+
 def write_yolo(
-    path: Path, mask_set: MaskSet, objects: Sequence[ObjectPrompt] | None = None
+    path: Path,
+    mask_set: MaskSet,
+    objects: Sequence[ObjectPrompt] | None = None,
+    *,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Writes YOLO's segmentation labels: a line per mask, its class and its ring of x y pairs.
 
-    Coordinates are fractions of the picture's width and height. Classes are the positions in
-    :func:`class_names`. Parts and holes are joined to one ring by bridges. Empty masks, which the
-    format cannot hold, are left out.
+    Coordinates are fractions of the picture's width and height. Parts and holes are joined to one
+    ring by bridges. Empty masks, which the format cannot hold, are left out. The ring runs just
+    within the outline, so that programs that cut it to whole pixels and colour its line too, as
+    those that train on it do, get the mask back, beside those that fill by the pixels' centres.
+
+    Args:
+        path: A text file.
+        mask_set: The masks.
+        objects: What was prompted; None in everything mode.
+        names: All classes in the order of their numbers, for files that shall agree on them; those
+            of :func:`class_names` if None.
 
     Raises:
         ExportError: The file cannot be written.
     """
     height, width = mask_set.image_hw
     categories = categories_of(mask_set, objects)
-    names = class_names(objects)
+    names = class_names(objects) if names is None else names
     lines = []
     for rle, category in zip(mask_set.rles, categories, strict=True):
-        rings = [ring for part in _polygons(rle) for ring in (part.outer, *part.holes)]
+        rings = [
+            drawn_in(ring, _YOLO_INSET_PX)
+            for part in _polygons(rle)
+            for ring in (part.outer, *part.holes)
+        ]
         if rings:
             pairs = (joined(rings) / (width, height)).ravel().tolist()
             words = [str(names.index(category)), *(f"{value:.9g}" for value in pairs)]
@@ -220,6 +282,8 @@ def geojson_features(
 ) -> dict[str, Any]:
     """Makes a GeoJSON FeatureCollection: a Polygon or MultiPolygon with holes per mask.
 
+    A mask without a pixel is a MultiPolygon of none: GEOS (shapely) reads no geometry of null.
+
     Args:
         mask_set: The masks.
         objects: What was prompted; None in everything mode.
@@ -228,17 +292,21 @@ def geojson_features(
             longitude and latitude (RFC 7946); QGIS and GDAL read this older member.
 
     Raises:
-        ExportError: ``affine`` is not six finite numbers that span an area.
+        ExportError: ``affine`` is not six finite numbers that span an area, or there is a ``crs``
+            without it: pixels are no coordinates of a map.
     """
     _check_affine(affine)
+    if crs and affine is None:
+        raise ExportError(
+            f"The reference system {crs!r} needs the transform from pixels to its coordinates, got "
+            "none; give it (affine, --affine), or leave the reference system out."
+        )
     features = []
     for record, rle in zip(records(mask_set, objects), mask_set.rles, strict=True):
         parts = [_coordinates(part, affine) for part in _polygons(rle)]
-        geometry: dict[str, Any] | None = None
+        geometry: dict[str, Any] = {"type": "MultiPolygon", "coordinates": parts}
         if len(parts) == 1:
             geometry = {"type": "Polygon", "coordinates": parts[0]}
-        elif parts:
-            geometry = {"type": "MultiPolygon", "coordinates": parts}
         del record["segmentation"]
         features.append(
             {"type": "Feature", "id": record["id"], "geometry": geometry, "properties": record}

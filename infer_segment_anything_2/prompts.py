@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -186,7 +187,7 @@ def _rows(value: object, width: int, name: str, expected: str) -> list[tuple[flo
         given = plain_values(value)
     except TypeError as error:
         raise PromptError(f"{name} must be {expected}, got {error}.") from None
-    rows = given if isinstance(given, list) else [given]
+    rows: list[Any] = given if isinstance(given, list) else [given]
     rows = [rows] if rows and not any(isinstance(row, list) for row in rows) else rows
     for row in rows:
         numbers = row if isinstance(row, list) else []

@@ -122,9 +122,11 @@ class TestCleaning:
 
     def test_says_which_prompted_objects_are_not_shown(self, segmenter: Segmenter) -> None:
         boxes = "[[16, 16, 54, 54], [42, 72, 78, 108]]"
-        assert run(segmenter, input_box=boxes).summary == "2 prompted objects"
+        both = run(segmenter, input_box=boxes)
+        worse, better = sorted(both.ranked[0].predicted_iou.tolist())
+        assert both.summary == f"2 objects, predicted IoU {worse:.2f} to {better:.2f}"
         none_left = run(segmenter, input_box=boxes, max_mask_area=1)
-        assert none_left.summary.startswith("2 prompted objects, 0 shown: ")
+        assert none_left.summary.startswith("2 objects, 0 shown: ")
         assert none_left.to_dict()["masks"] == []
 
 

@@ -6,19 +6,23 @@ All flags but those of files are made from the parameter rows, so they are the s
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from infer_segment_anything_2.errors import (
     CheckpointError,
     DependencyError,
     ParameterError,
+    PromptError,
     SegmentAnythingError,
 )
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.request import raise_first, text_errors
+from infer_segment_anything_2.sam2_batch.done_marks import Fingerprint
 from infer_segment_anything_2.sam2_batch.exit_codes import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -32,14 +36,16 @@ from infer_segment_anything_2.sam2_batch.folder_run import PictureDone, segment_
 from infer_segment_anything_2.sam2_batch.formats import ExportOptions
 from infer_segment_anything_2.sam2_batch.models import run_models
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
+from infer_segment_anything_2.sam2_batch.prompts_file import read_prompts, with_prompts
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
-from infer_segment_anything_2.sam2_batch.terminal import Progress, log_shown
+from infer_segment_anything_2.sam2_batch.terminal import Progress, duration, log_shown
+from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
+from infer_segment_anything_2.sam2_reading.tiff_files import is_tiff
 from infer_segment_anything_2.segmentation import Segmenter
 
-if TYPE_CHECKING:
-    from infer_segment_anything_2.segmentation import Segmenter
-
 __all__ = ["main"]
+
+_LOGGER = logging.getLogger("ikomia.infer_segment_anything_2")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,14 +88,81 @@ def _segment(options: argparse.Namespace) -> int:
     )
     wanted = [name for names in options.format or [["coco"]] for name in names]
     export_options = ExportOptions(options.affine, options.crs, options.opacity)
-    results = ResultFolder(options.out, tuple(dict.fromkeys(wanted)), export_options, parameters)
+    _check_map(export_options, wanted, pictures)
+    if options.prompts is not None:
+        pictures = _prompted(pictures, options.prompts, parameters)
+    results = ResultFolder(
+        options.out,
+        tuple(dict.fromkeys(wanted)),
+        export_options,
+        parameters,
+        own_prompts=options.prompts is not None,
+    )
     if not options.overwrite:
         results.check()
+    pictures = results.settle(pictures)
+    undone = pictures
+    if not options.overwrite:
         undone = [picture for picture in pictures if not results.has(picture)]
         if len(undone) < len(pictures) and not options.quiet:
             print(f"{len(pictures) - len(undone)} of {len(pictures)} pictures were done before")
-        pictures = undone
-    return _segment_all(pictures, results, options) if pictures else EXIT_DONE
+    exit_code = _segment_all(undone, results, options) if undone else EXIT_DONE
+    data_set = results.finish()
+    if data_set is not None and not options.quiet:
+        print(f"All pictures of the folder together: {data_set}")
+    return exit_code
+
+
+def _check_map(
+    options: ExportOptions, formats: Sequence[str], pictures: Sequence[PictureFile]
+) -> None:
+    """Refuses what would put pictures where they do not lie."""
+    if "geojson" not in formats:
+        return
+    # Whether a TIFF brings its own transform is seen when it is read.
+    may_bring_own = any(is_tiff(picture.path) for picture in pictures)
+    if options.crs and options.affine is None and not may_bring_own:
+        raise ParameterError(
+            f"--crs {options.crs} needs the transform from pixels to its coordinates, got none, "
+            "and no picture that brings its own; give --affine A,B,C,D,E,F too, or leave --crs "
+            "out.",
+            key="crs",
+            value=options.crs,
+        )
+    if options.affine is not None and len(pictures) > 1:
+        raise ParameterError(
+            f"--affine is the place of one picture on the map, got {len(pictures)} pictures, which "
+            "would all lie there; leave it out for GeoTIFFs, which bring their own, or run the "
+            "pictures one by one.",
+            key="affine",
+        )
+
+
+def _prompted(
+    pictures: Sequence[PictureFile], path: Path, parameters: Parameters
+) -> list[PictureFile]:
+    """The pictures with the prompts that a file has for each."""
+    for key in ("input_point", "input_box", "input_objects"):
+        if getattr(parameters, key):
+            raise ParameterError(
+                f"--prompts gives each picture its own prompts, got {key} for all of them too; "
+                "give one of the two.",
+                key=key,
+            )
+    prompted, unknown = with_prompts(pictures, read_prompts(path), path)
+    for picture in prompted:
+        try:
+            objects_from_entries(picture.objects or "")
+        except PromptError as error:
+            raise PromptError(f"{path}, {picture.name}: {error}", key=error.key) from error
+    if unknown:
+        _LOGGER.warning(
+            "%d of the pictures in %s are none of the given ones, such as %s",
+            len(unknown),
+            path,
+            unknown[0],
+        )
+    return prompted
 
 
 def _parameters(options: argparse.Namespace) -> Parameters:
@@ -135,28 +208,42 @@ def _segment_all(
 ) -> int:
     parameters = results.parameters
     segmenter = Segmenter()
-    failures = 0
-    segmenter.load(parameters)  # before there are bars: a download draws its own
+    begun_s = time.monotonic()
+    # Before there are bars: a download draws its own, if none is to be told of it.
+    segmenter.load(parameters, _not_shown if options.quiet else None)
     if options.overwrite:
         results.forget(pictures)
+    results.prepare()
+    failures = 0
     with Progress(len(pictures), quiet=options.quiet) as progress:
         for picture in pictures:
             progress.begin(picture)
-            done = segment_picture(
-                picture, segmenter, parameters, results.write, progress.show_stage
-            )
+            picture_begun_s = time.monotonic()
+            write = partial(results.write, content=Fingerprint.of(picture.path))
+            done = segment_picture(picture, segmenter, parameters, write, progress.show_stage)
             progress.end()
-            _tell(done, progress)
+            _tell(done, time.monotonic() - picture_begun_s, progress, verbose=options.verbose)
             failures += done.error is not None
+        progress.tell(
+            f"{len(pictures) - failures} done, {failures} failed, in {results.folder}, "
+            f"{duration(time.monotonic() - begun_s)}"
+        )
     return EXIT_SOME_FAILED if failures else EXIT_DONE
 
 
-def _tell(done: PictureDone, progress: Progress) -> None:
+def _not_shown(_stage: str, _done: int, _total: int) -> None:
+    """Stands for a bar that nobody wants to see."""
+
+
+def _tell(done: PictureDone, took_s: float, progress: Progress, *, verbose: bool) -> None:
     """Says what became of a picture."""
-    path = done.picture.path
     if done.error is not None:
-        progress.complain(f"{path}: {done.error}")
+        progress.complain(f"{done.picture.path}: {done.error}")
         return
     for note in done.notes:
-        progress.complain(f"{path}: {note}")
-    progress.tell(f"{path}: {done.summary} -> {', '.join(map(str, done.paths))}")
+        progress.complain(f"{done.picture.path}: {note}")
+    progress.tell(f"{done.picture.name}: {done.headline}, {duration(took_s)}")
+    if verbose:
+        if done.summary != done.headline:
+            progress.tell(f"  {done.summary}")
+        progress.tell(f"  -> {', '.join(map(str, done.paths))}")

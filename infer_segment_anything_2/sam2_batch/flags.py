@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from infer_segment_anything_2 import __version__
+from infer_segment_anything_2.errors import nearest
 from infer_segment_anything_2.exports import Affine
 from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
@@ -17,7 +20,7 @@ __all__ = ["make_parser"]
 
 Command = Callable[[argparse.Namespace], int]
 
-_PROGRAM = "python -m infer_segment_anything_2"
+_PROGRAM = "infer-segment-anything-2"
 _DESCRIPTION = "Segment pictures with Meta's Segment Anything 2."
 
 _EPILOG = f"""\
@@ -55,6 +58,58 @@ exit codes:
 """
 
 
+# What follows a flag and begins like a negative number, or several.
+_NEGATIVE = re.compile(r"-(?:\.?\d|inf|nan)", re.IGNORECASE)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes "--box -5,10,60,80" as it is typed, and knows what a misspelt flag may mean."""
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
+        """Parses all words; see :func:`make_parser`."""
+        words = list(sys.argv[1:] if args is None else args)
+        options, unknown = self.parse_known_args(_joined_negatives(words), namespace)
+        if unknown:
+            self.error(self._unrecognised(unknown, _flags_of(self, words)))
+        return options
+
+    @staticmethod
+    def _unrecognised(unknown: Sequence[str], flags: Sequence[str]) -> str:
+        message = f"unrecognized arguments: {' '.join(unknown)}"
+        for word in unknown:
+            if word.startswith("--"):
+                similar = nearest(word.partition("=")[0].replace("_", "-").lower(), flags)
+                return f"{message}; did you mean {similar}?" if similar else message
+        return message
+
+
+def _joined_negatives(words: Sequence[str]) -> list[str]:
+    """Writes "--flag -1,2" as "--flag=-1,2", as argparse takes "-1,2" for a flag of its own."""
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        is_flag = before.startswith("--") and "=" not in before and "--" not in joined
+        if is_flag and _NEGATIVE.match(word):
+            joined[-1] = f"{before}={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _flags_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """The long flags of the command among the words."""
+    flags: list[str] = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            command = next((word for word in words if word in action.choices), "")
+            return [*flags, *_flags_of(action.choices[command], words)] if command else flags
+        if action.help != argparse.SUPPRESS:
+            flags += [flag for flag in action.option_strings if flag.startswith("--")]
+    return flags
+
+
 def make_parser(
     segment: Command,
     models: Command,
@@ -68,7 +123,7 @@ def make_parser(
     Returns:
         A parser whose result holds, for each parameter row, the text that was given or None.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=_PROGRAM,
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -83,7 +138,7 @@ def make_parser(
 
 
 def _add_segment(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[_Parser],
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "segment",
@@ -92,7 +147,7 @@ def _add_segment(
         help="segment pictures: what is prompted, or everything",
         description="Segment pictures: the prompted objects, or everything when nothing is "
         "prompted. Prompts are in pixels of the original picture, and hold for every picture.",
-        epilog=_EPILOG,
+        epilog=f"{_formats_listed()}\n{_EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -121,19 +176,30 @@ def _add_segment(
         metavar="X1,Y1,X2,Y2",
         help="a box around an object; again for more objects",
     )
+    groups["prompts"].add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="what is prompted in each picture: a detector's COCO JSON (images, annotations with "
+        "bbox), or a CSV table with the columns path, x1, y1, x2, y2 and, if wanted, category",
+    )
     for row in ROWS:
         _add_row(groups[row.group], row)
     return parser
 
 
+def _formats_listed() -> str:
+    lines = [f"  {name + ':':<15}{kind.words}\n" for name, kind in FORMATS.items()]
+    return "formats:\n" + "".join(lines)
+
+
 def _add_file_flags(group: argparse._ArgumentGroup) -> None:
-    formats = "; ".join(f"{name}: {kind.words}" for name, kind in FORMATS.items())
     group.add_argument(
         "--format",
         action="append",
         type=_formats,
         metavar="NAME[,NAME...]",
-        help=f"what to write (default coco). {formats}",
+        help="what to write, one or several of the formats below (default coco)",
     )
     group.add_argument(
         "--out",
@@ -153,10 +219,13 @@ def _add_file_flags(group: argparse._ArgumentGroup) -> None:
         type=_affine,
         metavar="A,B,C,D,E,F",
         help="for geojson: x = A*column + B*row + C and y = D*column + E*row + F, as rasterio's "
-        "transform; write --affine=-1,... where the first is negative",
+        "transform",
     )
     group.add_argument(
-        "--crs", default="", help="for geojson: the map's reference system, such as EPSG:32631"
+        "--crs",
+        default="",
+        help="for geojson: the map's reference system, such as EPSG:32631; goes with --affine, or "
+        "names that of GeoTIFFs which do not",
     )
     group.add_argument(
         "--opacity",
@@ -164,7 +233,7 @@ def _add_file_flags(group: argparse._ArgumentGroup) -> None:
         default=ExportOptions.opacity,
         help="for overlay: 0 = only outlines, 1 = masks hide the picture (default %(default)s)",
     )
-    group.add_argument("-q", "--quiet", action="store_true", help="no bar and no line per picture")
+    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but what failed")
     _add_verbose(group)
 
 
@@ -196,7 +265,7 @@ def _percent_kept(words: str) -> str:
 
 
 def _add_models(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[_Parser],
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "models",
@@ -260,5 +329,7 @@ def _formats(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f"expected {', '.join(FORMATS)}, got {name!r}")
+            similar = nearest(name, FORMATS)
+            advice = f"; did you mean {similar}?" if similar else ""
+            raise argparse.ArgumentTypeError(f"expected {', '.join(FORMATS)}, got {name!r}{advice}")
     return names

@@ -37,13 +37,15 @@ class PictureDone:
 
     Attributes:
         picture: The picture.
-        summary: One line that says what was found; "" if it failed.
+        headline: A few words that say what was found; "" if it failed.
+        summary: One line that says what was found and what was dropped; "" if it failed.
         paths: The files and folders that were written, of the best rank; none if it failed.
         notes: One sentence for each thing about the picture or a prompt that the user should know.
         error: Why it failed, None if it is done.
     """
 
     picture: PictureFile
+    headline: str = ""
     summary: str = ""
     paths: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
@@ -62,7 +64,8 @@ def segment_picture(
     Args:
         picture: Which one.
         segmenter: Keeps the network from picture to picture.
-        parameters: Prompts and settings.
+        parameters: Prompts and settings. A picture's own prompts are taken instead of those of
+            ``input_objects``; where it has none of its own, nothing is looked for.
         write: Where results go, such as :meth:`.ResultFolder.write`.
         on_progress: Called between steps of work.
 
@@ -77,9 +80,17 @@ def segment_picture(
     """
     try:
         content = read_picture_file(picture.path)
-        found = segmenter.segment(content.pixels_hwc, parameters, on_progress=on_progress)
+        if picture.objects is not None:
+            parameters = replace(parameters, input_objects=picture.objects)
+        found = segmenter.segment(
+            content.pixels_hwc,
+            parameters,
+            on_progress=on_progress,
+            only_prompted=picture.objects is not None,
+        )
         found = replace(found, notes=(*content.notes, *found.notes))
-        paths = write(picture, found)
+        located = replace(picture, georeference=content.georeference)
+        paths = write(located, found)
     except _OF_ONE_PICTURE as error:
         return PictureDone(picture, error=error)
-    return PictureDone(picture, found.summary, tuple(paths), found.notes)
+    return PictureDone(picture, found.headline, found.summary, tuple(paths), found.notes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from infer_segment_anything_2.errors import ImageError
+from infer_segment_anything_2.sam2_batch.result_names import result_names
+from infer_segment_anything_2.sam2_reading.tiff_files import Georeference
 
 __all__ = ["PictureFile", "find_pictures", "picture_endings"]
 
@@ -47,11 +48,16 @@ class PictureFile:
         path: Where it lies.
         name: Its path below the folder that was named, with "/"; the file's name otherwise.
         result_name: What the names of its results begin with; different for all pictures of a run.
+        objects: What is prompted in it, as text of ``input_objects``; None where that is not its
+            own but the run's.
+        georeference: Where it lies on a map, once it was read; None where it does not say.
     """
 
     path: Path
     name: str
     result_name: str
+    objects: str | None = None
+    georeference: Georeference | None = None
 
 
 def find_pictures(
@@ -89,7 +95,7 @@ def find_pictures(
     return [
         PictureFile(path, name, result_name)
         for (path, name), result_name in zip(
-            paths_and_names, _result_names([name for _, name in paths_and_names]), strict=True
+            paths_and_names, result_names([name for _, name in paths_and_names]), strict=True
         )
     ]
 
@@ -122,9 +128,11 @@ def _look_up(
             "would take results for pictures; choose another folder for the results."
         )
     if not pictures:
+        below = " -r looks in the folders below, too." if path.is_dir() and not recursive else ""
         raise ImageError(
             f"There is no picture {text!r}; give picture files, folders that hold some, or "
             f"patterns such as 'photos/*.jpg' (endings: {', '.join(sorted(picture_endings()))})."
+            f"{below}"
         )
     return pictures
 
@@ -164,20 +172,3 @@ def _lies_in(path: Path, folder: Path | None) -> bool:
         return False
     # The link's own place, not that of what it leads to.
     return folder.resolve() in (path.parent.resolve() / path.name).parents
-
-
-def _result_names(names: Sequence[str]) -> list[str]:
-    """Names without ending; with it, as in "cat_jpg", where several differ only by that."""
-    stems = [str(Path(name).with_suffix("").as_posix()) for name in names]
-    counts = Counter(stem.lower() for stem in stems)  # some file systems do not tell case
-    chosen = [
-        stem if counts[stem.lower()] == 1 else f"{stem}_{Path(name).suffix.removeprefix('.')}"
-        for stem, name in zip(stems, names, strict=True)
-    ]
-    twice = [name for name, count in Counter(map(str.lower, chosen)).items() if count > 1]
-    if twice:
-        raise ImageError(
-            f"The results of several pictures would all be named {twice[0]!r}; name the folder "
-            "that holds them, with --recursive, or give them other folders for results."
-        )
-    return chosen

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 
-__all__ = ["Progress", "log_shown"]
+__all__ = ["Progress", "duration", "log_shown"]
 
 _LOGGER = logging.getLogger("ikomia.infer_segment_anything_2")
 
@@ -29,6 +29,16 @@ def log_shown(*, verbose: bool) -> Iterator[None]:
     finally:
         _LOGGER.removeHandler(handler)
         _LOGGER.setLevel(level_before)
+
+
+def duration(seconds: float) -> str:
+    """A time as a reader has it, such as "1.2 s" or "2 min 5 s"."""
+    if round(seconds) < 60:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(round(seconds) // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {round(seconds) % 60} s"
 
 
 class Progress:

@@ -39,6 +39,13 @@ class Segmentation:
     settings: dict[str, Any]
 
     @property
+    def headline(self) -> str:
+        """A few words that say what was found."""
+        if self.filter_counts is not None:
+            return _counted(len(self.ranked[0]), "mask")
+        return self.summary if self.objects else "nothing was prompted"
+
+    @property
     def summary(self) -> str:
         """One line that says what was found and what was dropped."""
         if self.filter_counts is not None:
@@ -46,10 +53,11 @@ class Segmentation:
         n_asked, n_left = len(self.objects or ()), len(self.ranked[0])
         if not n_asked:
             return "Nothing was prompted: the task in front found nothing in this picture"
+        asked = _counted(n_asked, "object")
         if n_left == n_asked:
-            return f"{n_left} prompted objects"
+            return f"{asked}, predicted IoU {_range(self.ranked[0].predicted_iou)}"
         return (
-            f"{n_asked} prompted objects, {n_left} shown: the others' masks lie outside of "
+            f"{asked}, {n_left} shown: the others' masks lie outside of "
             "min_mask_area and max_mask_area, or overlap hides them"
         )
 
@@ -74,6 +82,15 @@ class Segmentation:
             "notes": list(self.notes),
             "settings": self.settings,
         }
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _range(values: npt.NDArray[np.float32]) -> str:
+    least, most = f"{values.min():.2f}", f"{values.max():.2f}"
+    return least if least == most else f"{least} to {most}"
 
 
 def _explained(counts: FilterCounts) -> dict[str, Any]:

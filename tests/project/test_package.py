@@ -204,7 +204,6 @@ package.main()
 print(json.dumps([os.environ.get("HOME"), os.environ.get("IKOMIA_AUTO_COMPLETION")]))
 """
 
-
 # What a user's process does: run, reload the plugin as Studio does, run again.
 _HOST = f"""
 import json, sys

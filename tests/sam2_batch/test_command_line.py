@@ -20,7 +20,12 @@ from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_batch import folder_run
 from infer_segment_anything_2.sam2_batch.command_line import main
 from infer_segment_anything_2.sam2_batch.formats import FORMATS
-from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME
+from infer_segment_anything_2.sam2_batch.result_names import (
+    CLASSES_NAME,
+    DATASET_NAME,
+    DONE_NAME,
+    SETTINGS_NAME,
+)
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_reading.picture_files import (
     PictureContent,
@@ -68,6 +73,7 @@ class TestSegment:
             "a.json",
             "b.json",
             "c.json",
+            DONE_NAME,
             SETTINGS_NAME,
         ]
         for name in ("a", "b", "c"):
@@ -77,7 +83,8 @@ class TestSegment:
         formats = ",".join(FORMATS)
         assert segment(photos / "a.png", *POINT, "--format", formats, "--out", out) == 0
         made = {path.name + ("/" if path.is_dir() else "") for path in out.iterdir()}
-        assert made == {SETTINGS_NAME, *(f"a{kind.ending}" for kind in FORMATS.values())}
+        of_the_run = {SETTINGS_NAME, DONE_NAME, CLASSES_NAME, DATASET_NAME}
+        assert made == {*of_the_run, *(f"a{kind.ending}" for kind in FORMATS.values())}
         with Image.open(out / "a_labels.png") as labels:
             assert np.array_equal(np.asarray(labels) == 1, mask_of(out / "a.json"))
 
@@ -118,7 +125,7 @@ class TestSegment:
         self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         flags = ("--points-per-side", "4", "--iou-thresh", "0", "--stability-score-thresh", "0")
-        assert segment(photos / "a.png", *flags, "--format", "report", "--out", out) == 0
+        assert segment(photos / "a.png", *flags, "--format", "report", "--out", out, "-v") == 0
         report = json.loads((out / "a_report.json").read_text())
         assert report["settings"]["parameters"]["points_per_side"] == "4"
         assert len(report["masks"]) > 0
@@ -132,6 +139,7 @@ class TestSegment:
             "a_rank2.json",
             "a_rank3.json",
             "a_report.json",
+            DONE_NAME,
             SETTINGS_NAME,
         ]
 
@@ -147,9 +155,9 @@ class TestSegment:
     ) -> None:
         assert segment(photos, *POINT, "--out", out) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert len(lines) == 3
-        assert lines[0].startswith(f"{photos / 'a.png'}: 1 prompted object")
-        assert lines[0].endswith(f"-> {out / 'a.json'}")
+        assert len(lines) == 4
+        assert re.fullmatch(r"a\.png: 1 object, predicted IoU 0\.\d\d, \d+\.\d s", lines[0])
+        assert re.fullmatch(rf"3 done, 0 failed, in {re.escape(str(out))}, \d+\.\d s", lines[3])
 
     def test_says_nothing_when_quiet(
         self, photos: Path, out: Path, capsys: pytest.CaptureFixture[str]
@@ -181,7 +189,8 @@ class TestResuming:
         assert (out / "a.json").stat().st_mtime_ns == stamp
         first, *others = capsys.readouterr().out.splitlines()
         assert first == "1 of 3 pictures were done before"
-        assert len(others) == 2
+        assert [line.partition(":")[0] for line in others[:2]] == ["b.jpg", "c.png"]
+        assert others[2].startswith("2 done, 0 failed")
 
     def test_needs_no_network_when_all_is_done(self, photos: Path, out: Path) -> None:
         assert segment(photos, *POINT, "--out", out) == 0

@@ -10,6 +10,7 @@ from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME, ResultFolder
+from infer_segment_anything_2.sam2_batch.result_names import DONE_NAME
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_reading.parameter_rows import ParameterRow
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
@@ -80,7 +81,7 @@ class TestWrite:
         results = folder_of(tmp_path)
         results.write(PICTURE, segmentation(1, 1, 1))
         names = ["below/a.json", "below/a_rank2.json", "below/a_rank3.json"]
-        assert files_in(tmp_path) == [*names, SETTINGS_NAME]
+        assert files_in(tmp_path) == [*names, DONE_NAME, SETTINGS_NAME]
         times = [(tmp_path / name).stat().st_mtime_ns for name in reversed(names)]
         assert times == sorted(times)
 

@@ -8,12 +8,12 @@ and to convolve once per process before it is trusted.
 from __future__ import annotations
 
 import logging
-import threading
 import warnings
 
 import torch
 
 from infer_segment_anything_2.errors import ParameterError
+from infer_segment_anything_2.sam2_engine.hardware.forking import ProcessLock
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 
 __all__ = [
@@ -38,7 +38,7 @@ class _OncePerProcess:
     """What has been found out and said in this process."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = ProcessLock()
         self.complaint_by_device: dict[str, str] = {}
         self.said: set[str] = set()
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import torch
 
+from infer_segment_anything_2.sam2_engine.hardware.forking import ProcessLock
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 
 __all__ = ["PromptWorkers"]
@@ -31,7 +32,7 @@ _MOST_WORKERS = 4
 # Chunks taken from the list ahead of the one whose result is waited for, per worker.
 _LOOK_AHEAD = 2
 
-_starting = threading.Lock()
+_starting = ProcessLock()
 
 
 class PromptWorkers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import OrderedDict
 from dataclasses import fields, is_dataclass
 from typing import Generic, TypeVar
@@ -11,6 +10,8 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+from infer_segment_anything_2.sam2_engine.hardware.forking import ProcessLock
 
 __all__ = ["EmbeddingCache", "image_digest", "tensor_bytes"]
 
@@ -56,7 +57,7 @@ class EmbeddingCache(Generic[T]):
         self._limit_bytes = limit_bytes
         self._values: OrderedDict[str, T] = OrderedDict()
         self._bytes: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     @property
     def nbytes(self) -> int:

@@ -14,6 +14,7 @@ from infer_segment_anything_2.errors import (
 from infer_segment_anything_2.sam2_engine.network.state_dicts import (
     StateDict,
 )
+from infer_segment_anything_2.sam2_engine.network.wrappings import PATCH_KEY
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS, Checkpoint
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_finite", "check_fit", "identify_network"]
 
-_PATCH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
+_HUGGING_FACE_KEY = "vision_encoder.backbone.patch_embed.projection.weight"
 _BLOCK_PREFIX = "image_encoder.trunk.blocks."
 _VERSION_2_1_KEYS = ("no_obj_embed_spatial", "obj_ptr_tpos_proj.weight")
 _NAMES_SHOWN = 5
@@ -37,12 +38,20 @@ def identify_network(state_dict: StateDict, path: Path) -> Checkpoint:
     Raises:
         MismatchedCheckpointError: The image encoder is none of the known ones.
     """
-    patch_oihw = state_dict.get(_PATCH_KEY)
+    patch_oihw = state_dict.get(PATCH_KEY)
+    if patch_oihw is None and any(name.endswith(_HUGGING_FACE_KEY) for name in state_dict):
+        raise MismatchedCheckpointError(
+            f"The weights in {path} have the names that Hugging Face's transformers give to SAM 2: "
+            "expected Meta's own names. Take Meta's .pt file of the same model, which lies beside "
+            "them on the hub (such as sam2.1_hiera_small.pt), or choose it by model_name.",
+            missing=(PATCH_KEY,),
+            unexpected=tuple(state_dict),
+        )
     if patch_oihw is None or patch_oihw.ndim != 4:
         raise _mismatch(
             path,
             "it has no SAM 2 image encoder",
-            missing=(_PATCH_KEY,),
+            missing=(PATCH_KEY,),
             unexpected=() if patch_oihw is not None else tuple(state_dict),
         )
     width = int(patch_oihw.shape[0])

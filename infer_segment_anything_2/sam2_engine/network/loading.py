@@ -14,7 +14,6 @@ is given back when the last of them lets go.
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from infer_segment_anything_2.errors import (
     DeviceError,
     first_line,
 )
+from infer_segment_anything_2.sam2_engine.hardware.forking import ProcessLock
 from infer_segment_anything_2.sam2_engine.network.architectures import (
     check_finite,
     check_fit,
@@ -84,7 +84,7 @@ class LoadedModel:
         return self.architecture.version
 
 
-_lock = threading.Lock()
+_lock = ProcessLock()
 _shared: weakref.WeakValueDictionary[tuple[str, torch.device, torch.dtype], LoadedModel] = (
     weakref.WeakValueDictionary()
 )

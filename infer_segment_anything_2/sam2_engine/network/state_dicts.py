@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import struct
 import warnings
 import zipfile
@@ -18,6 +19,8 @@ from infer_segment_anything_2.errors import (
     DependencyError,
     first_line,
 )
+from infer_segment_anything_2.sam2_engine.network.file_kinds import kind_of_file
+from infer_segment_anything_2.sam2_engine.network.wrappings import unwrapped
 
 __all__ = ["read_state_dict", "warn_of_gaps"]
 
@@ -26,8 +29,6 @@ _logger = logging.getLogger("ikomia.infer_segment_anything_2.model_loading")
 StateDict = Mapping[str, torch.Tensor]
 _CONTAINER_KEYS = ("model", "state_dict", "model_state_dict")
 
-# What data-parallel training, torch.compile and a wrapping module put before every name.
-_WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.")
 _FIRST_TORCH_WITHOUT_KNOWN_GAPS = "2.10"  # CVE-2025-32434 and CVE-2026-24747
 
 # What the two readers raise on files that are not weights: found by changing bytes at random.
@@ -69,16 +70,34 @@ def warn_of_gaps(path: Path, version: torch.torch_version.TorchVersion) -> None:
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a weights file by name, without the wrappings that training programs add.
 
-    Accepts ``{"model": tensors}``, ``{"state_dict": tensors}``, bare tensors, names that all begin
-    with ``module.``, and safetensors files (told by the ending ``.safetensors``).
+    Takes files of torch.save (zip or older) and safetensors, told apart by their content. Where in
+    the file a SAM 2 network lies does not matter, see :func:`.wrappings.unwrapped`; tensors without
+    one are given as they are.
 
     Raises:
-        DamagedCheckpointError: The file is broken, holds other things than tensors (nothing of it
-            is run), or holds no tensors by name.
+        DamagedCheckpointError: The file is broken, is none of weights, holds other things than
+            tensors (nothing of it is run), or holds no tensors by name.
         DependencyError: A safetensors file, and the package that reads it is not installed.
     """
-    is_safetensors = path.suffix.lower() == ".safetensors"
-    content = _read_safetensors(path) if is_safetensors else _read_torch(path)
+    try:
+        kind = kind_of_file(path)
+    except OSError as error:
+        raise DamagedCheckpointError(
+            f"The weights file {path} cannot be read: expected a file of weights, got "
+            f"{error.strerror or error}. Correct the path or its permissions."
+        ) from error
+    if not kind.format:
+        raise DamagedCheckpointError(
+            f"The weights file {path} cannot be read: expected tensors saved by torch.save or as "
+            f"safetensors, got {kind.got}. {kind.advice}"
+        )
+    content = _read_safetensors(path) if kind.format == "safetensors" else _read_torch(path)
+    network = unwrapped(content)
+    return _bare_tensors(content, path) if network is None else network
+
+
+def _bare_tensors(content: object, path: Path) -> dict[str, torch.Tensor]:
+    """Tensors that are no SAM 2 network, for the message that says so."""
     for key in _CONTAINER_KEYS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -90,7 +109,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     for name, tensor in content.items():
         if not (isinstance(name, str) and isinstance(tensor, torch.Tensor)):
             raise _no_tensors(path, f"a {type(tensor).__name__} under '{str(name)[:80]}'")
-    return _without_wrapper_prefixes(content)
+    return dict(content)
 
 
 def _read_torch(path: Path) -> Any:
@@ -100,16 +119,26 @@ def _read_torch(path: Path) -> Any:
             warnings.simplefilter("ignore")
             # Mapped, so that the tensors are not in memory twice while they are copied to the
             # network. Only the zip format, which torch.save has written since 2020, can be mapped.
-            return torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
+            if path.suffix.lower() != ".safetensors":
+                mapped = zipfile.is_zipfile(path)
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            with path.open("rb") as stream:  # by its path PyTorch would go by the ending
+                return torch.load(stream, map_location="cpu", weights_only=True)
     except _READER_ERRORS as error:
         raise DamagedCheckpointError(
             f"The weights file {path} cannot be read: expected tensors saved by torch.save, got a "
-            "broken file or one that holds other Python objects, which are refused because "
-            'loading them could run code. Save torch.save({"model": network.state_dict()}, path). '
-            f"PyTorch says: {first_line(error)}"
+            f"{_refused(error)}, which are refused because loading them could run code. Save "
+            'torch.save({"model": network.state_dict()}, path).'
         ) from error
+
+
+def _refused(error: Exception) -> str:
+    """What PyTorch's reader did not take; its own text advises to load it all the same."""
+    named = re.search(
+        r"GLOBAL ([\w.]+)|[Uu]nsupported (?:class|operand|opcode) ([\w.]+)", str(error)
+    )
+    what = f" ({named.group(1) or named.group(2)})" if named else ""
+    return f"broken file or one that holds other Python objects{what}"
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -128,18 +157,6 @@ def _read_safetensors(path: Path) -> Any:
             f"The weights file {path} cannot be read: expected a safetensors file, got a broken "
             f"one. Copy or save it again. safetensors says: {first_line(error)}"
         ) from error
-
-
-def _without_wrapper_prefixes(tensors: StateDict) -> dict[str, torch.Tensor]:
-    names = list(tensors)
-    shortened = True
-    while shortened:
-        shortened = False
-        for prefix in _WRAPPER_PREFIXES:
-            if all(name.startswith(prefix) for name in names):
-                names = [name.removeprefix(prefix) for name in names]
-                shortened = True
-    return dict(zip(names, tensors.values(), strict=True))
 
 
 def _no_tensors(path: Path, got: str) -> DamagedCheckpointError:

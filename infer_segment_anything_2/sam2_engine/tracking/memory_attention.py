@@ -171,9 +171,9 @@ class MemoryAttention:
             picture_bnc = picture_bnc + looked_bnc
             hidden_bnd = layer.activation(layer.linear1(layer.norm3(picture_bnc)))
             picture_bnc = picture_bnc + layer.linear2(hidden_bnd)
-        normed_bnc = self._network.memory_attention.norm(picture_bnc)
-        normed_bchw: Tensor = normed_bnc.transpose(1, 2).unflatten(2, frame.map_hw)
-        return normed_bchw
+        picture_bnc = self._network.memory_attention.norm(picture_bnc)
+        rewritten_bchw: Tensor = picture_bnc.transpose(1, 2).unflatten(2, frame.map_hw)
+        return rewritten_bchw
 
     def _look_at_picture(self, layer: Any, picture_bnc: Tensor) -> Tensor:
         attention, normed_bnc = layer.self_attn, layer.norm1(picture_bnc)
@@ -210,12 +210,13 @@ class MemoryAttention:
             vectors_bhld.float().unflatten(3, (-1, 2)).unflatten(2, (-1, len(self._rotation)))
         )
         rotated_bhmnk2 = torch.view_as_real(pairs_bhmnk * self._rotation)
-        return rotated_bhmnk2.flatten(4).flatten(2, 3).to(vectors_bhld.dtype)
+        rotated: Tensor = rotated_bhmnk2.flatten(4).flatten(2, 3).to(vectors_bhld.dtype)
+        return rotated
 
 
 def _heads(attention: Any, vectors_bnc: Tensor) -> Tensor:
-    split_bhnd: Tensor = vectors_bnc.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
-    return split_bhnd
+    by_head_bhnd: Tensor = vectors_bnc.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
+    return by_head_bhnd
 
 
 def _tokens(map_bchw: Tensor) -> Tensor:
