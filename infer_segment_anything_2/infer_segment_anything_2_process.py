@@ -129,9 +129,11 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         check_names(params)
         texts = stringify(params)
         # Read here first: an error from below the host's call would lose its type.
-        values = Parameters.from_strings(texts, base=self.get_param_object().values)
+        param = self.get_param_object()
+        values = Parameters.from_strings(texts, base=param.values)
         raise_first(text_errors(values, texts))
-        super().set_parameters(texts)
+        param.values = values  # it knows what was given; the host only hands over all texts
+        super().set_parameters(values.to_strings())
         self._warnings.forget()
 
     def get_progress_steps(self) -> int:

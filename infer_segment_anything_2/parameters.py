@@ -8,7 +8,7 @@ README's table and the tests all read the rows, so a parameter is added in one p
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_type_hints
@@ -31,6 +31,7 @@ from infer_segment_anything_2.sam2_reading.parameter_rows import (
     Kind,
     ParameterRow,
     Value,
+    is_unset,
 )
 
 __all__ = [
@@ -48,7 +49,7 @@ MODEL_NAMES = CHECKPOINT_NAMES
 
 Preset = Literal["fast", "balanced", "thorough"]
 
-# What each preset sets, where the parameter still has its default.
+# What each preset sets, where the parameter was not given.
 PRESETS: dict[Preset, dict[str, Value]] = {
     "fast": {"points_per_side": 16},
     "balanced": {},
@@ -77,6 +78,8 @@ class Parameters:
     """The typed values of all parameters; immutable.
 
     Values of other types are taken as :meth:`from_strings` takes their texts, arrays for example.
+    It is remembered which parameters were given, for a default that was given counts beside a
+    preset; but two that differ only in that are equal.
 
     Raises:
         ParameterError: A value of another type has no text, or one that does not parse.
@@ -202,8 +205,8 @@ class Parameters:
         group="everything",
         label="Preset",
         words=(
-            "Sets the other parameters of this mode that still have their defaults: fast takes "
-            "16 points per side (a quarter of the points); balanced keeps the defaults; thorough"
+            "Sets the other parameters of this mode that you do not set yourself: fast takes 16 "
+            "points per side (a quarter of the points); balanced keeps the defaults; thorough"
             " takes 64, one crop layer with half as many points, predicted IoU 0.7, stability "
             "0.92 at an offset of 0.7 (8 times as many points, finds more and smaller objects)."
         ),
@@ -452,7 +455,7 @@ class Parameters:
     )
 
     def __new__(cls, *values: Any, **named: Any) -> Parameters:
-        """Takes note of what is given, which a default value may be too."""
+        """Takes note of what is given, which may be a default too."""
         parameters = super().__new__(cls)
         given = {row.key for row, _ in zip(ROWS, values, strict=False)} | named.keys()
         object.__setattr__(parameters, "_given", frozenset(given))
@@ -465,6 +468,18 @@ class Parameters:
             if type(value) is not type(row.default):
                 text = _checked_text(row.key, value)
                 object.__setattr__(self, row.key, row.parse(text))
+        if len(self.given) == len(ROWS):  # as ``replace`` gives them, which says nothing
+            differing = frozenset(
+                key for key, value in _DEFAULTS.items() if self.value_of(key) != value
+            )
+            object.__setattr__(self, "_given", differing)
+            return
+        for row in ROWS:
+            pair = {row.key, row.alias_of}
+            if row.alias_of and len(given := pair & self.given) == 1:
+                (other,) = pair - given
+                object.__setattr__(self, other, self.value_of(*given))
+        object.__setattr__(self, "_given", _with_aliases(self.given))
 
     @classmethod
     def from_strings(cls, values: Mapping[str, str], base: Parameters | None = None) -> Parameters:
@@ -476,29 +491,46 @@ class Parameters:
             base: The values so far, the defaults if None. Where two names of one parameter
                 disagree, the one that differs from ``base`` counts.
 
+        Returns:
+            The values. Those in the map count as given, and so do those given to ``base``; of a
+            map of all keys, which the host hands over whatever was given, those that differ from
+            ``base``.
+
         Raises:
             ParameterError: A text does not parse, is out of range, or two names of one parameter
                 were set to different values.
         """
         base = base or cls()
+        if dict(values) == base.to_strings():
+            return base
         parsed: dict[str, Any] = {
             row.key: row.parse(values[row.key]) for row in ROWS if row.key in values
         }
+        named = {key for key in parsed if not is_unset(values[key])}
+        if len(parsed) == len(ROWS):
+            named = {key for key in named if parsed[key] != base.value_of(key)}
         for row in ROWS:
             if row.alias_of:
                 parsed.update(_agreed(row, parsed, base))
-        return replace(base, **parsed)
+        read = replace(base, **parsed)
+        taken_back = {key for key in parsed if key in values and is_unset(values[key])}
+        object.__setattr__(read, "_given", _with_aliases((base.given - taken_back) | named))
+        return read
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The parameters that were set, be it to their defaults."""
+        given: frozenset[str] = self.__dict__["_given"]
+        return given
 
     def with_preset(self) -> Parameters:
-        """Returns the values that count: where the preset differs from a default, the preset's."""
-        preset = PRESETS[self.preset]
-        defaults = type(self)()
+        """Returns the values that count: what was given, else the preset's, else the default."""
         unset: dict[str, Any] = {
-            key: value
-            for key, value in preset.items()
-            if self.value_of(key) == defaults.value_of(key)
+            key: value for key, value in PRESETS[self.preset].items() if key not in self.given
         }
-        return replace(self, **unset)
+        used = replace(self, **unset)
+        object.__setattr__(used, "_given", self.given | unset.keys())
+        return used
 
     def value_of(self, key: str) -> Value:
         """The value under a key."""
@@ -506,8 +538,18 @@ class Parameters:
         return value
 
     def to_strings(self) -> dict[str, str]:
-        """Writes all values as the host's map; :meth:`from_strings` gives exactly them back."""
-        return {row.key: row.format(getattr(self, row.key)) for row in ROWS}
+        """Writes all values as the host's map; :meth:`from_strings` gives exactly them back.
+
+        A map cannot say that a default was given. Where one was, and the preset would change it,
+        the preset's values are written out instead of its name.
+        """
+        plain = self
+        if any(
+            key in self.given and self.value_of(key) == _DEFAULTS[key]
+            for key in PRESETS[self.preset]
+        ):
+            plain = replace(self.with_preset(), preset="balanced")
+        return {row.key: row.format(plain.value_of(row.key)) for row in ROWS}
 
 
 def _rows() -> Iterator[ParameterRow]:
@@ -523,6 +565,14 @@ def _rows() -> Iterator[ParameterRow]:
 _KINDS: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
 
 ROWS: tuple[ParameterRow, ...] = tuple(_rows())
+_DEFAULTS = {row.key: row.default for row in ROWS}
+
+
+def _with_aliases(keys: Set[str]) -> frozenset[str]:
+    """The keys, and the other names of theirs."""
+    names = {row.key: row.alias_of for row in ROWS if row.alias_of}
+    both = [pair for pair in names.items() if not keys.isdisjoint(pair)]
+    return frozenset(keys).union(*both)
 
 
 def _agreed(alias: ParameterRow, parsed: dict[str, Value], base: Parameters) -> dict[str, Value]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from infer_segment_anything_2.errors import ParameterError, nearest, quoted
 
-__all__ = ["GROUP_TITLES", "Group", "Kind", "ParameterRow", "Value"]
+__all__ = ["GROUP_TITLES", "Group", "Kind", "ParameterRow", "Value", "is_unset"]
 
 Value = bool | int | float | str
 Kind = Literal["bool", "int", "float", "choice", "text"]
@@ -82,7 +82,7 @@ class ParameterRow:
             ParameterError: The text is not of the kind, or out of range.
         """
         stripped = text.strip()
-        if stripped.lower() in _UNSET_WORDS:
+        if is_unset(text):
             return self.default
         if self.kind == "text":
             return text
@@ -105,6 +105,11 @@ class ParameterRow:
         got = quoted(text, _LONGEST_VALUE)
         message = f"Parameter {self.key} must be {self.expected}, got {got}; {advice}"
         return ParameterError(message, key=self.key, value=text)
+
+
+def is_unset(text: str) -> bool:
+    """Whether a text stands for the default."""
+    return text.strip().lower() in _UNSET_WORDS
 
 
 def _read_bool(text: str) -> bool:

@@ -105,6 +105,9 @@ class Bench:
     def parameters(self, changes: Values) -> Parameters:
         """The base with changes."""
         values = self.base | changes
+        if "preset" in changes:  # which sets it, unless it is given
+            del values["points_per_side"]
+            return Parameters.from_strings(stringify(values))
         side = min(values["points_per_side"], self.scale.most_points_per_side)
         return Parameters.from_strings(stringify(values | {"points_per_side": side}))
 

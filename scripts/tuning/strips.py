@@ -51,7 +51,7 @@ LOWER_HALF = [[x / 16, y / 16] for y in (9, 11, 13, 15) for x in range(1, 16, 2)
 
 # In the order in which they act.
 STRIPS = (
-    Strip("preset", ("fast", "balanced", "thorough"), {"points_per_side": 32}),
+    Strip("preset", ("fast", "balanced", "thorough")),
     Strip("input_size_percent", (5, 15, 100)),
     Strip("points_per_side", (8, 16, 32)),
     Strip(
