@@ -93,4 +93,4 @@ class TestGiven:
 
     def test_either_name_of_one_value_sets_both(self) -> None:
         built = Parameters(iou_thres=0.5)
-        assert (built.iou_thresh, built.given) == (0.5, {"iou_thres", "iou_thresh"})
+        assert (built.iou_thresh, built.given) == (0.5, frozenset({"iou_thres", "iou_thresh"}))

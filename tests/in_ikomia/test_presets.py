@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ SMALL = {"points_per_batch": 1024, "cuda": False}
 def points_used(workflow: Any, task: Any) -> int:
     """How many points a run asked at, along a side."""
     workflow.run_on(array=PHOTO)
-    return round(task.get_output(5).data["filter_counts"]["points"] ** 0.5)
+    points: int = task.get_output(5).data["filter_counts"]["points"]
+    return math.isqrt(points)
 
 
 class TestPreset:
