@@ -67,13 +67,15 @@ class PromptEmbedder:
         return sparse
 
     @torch.no_grad()
-    def masks(self, logits_bhw: Tensor) -> Tensor:
+    def masks(self, logits_bhw: Tensor, *, clamp: bool = True) -> Tensor:
         """Dense embeddings of mask prompts, B x C x h x w.
 
         Args:
-            logits_bhw: Of the size `mask_size_hw`; clamped here.
+            logits_bhw: Of the size `mask_size_hw`.
+            clamp: As Meta's predictors do with answers; not with masks that are taken as they are.
         """
-        _, dense_bchw = self._encoder(points=None, boxes=None, masks=clamped(logits_bhw)[:, None])
+        masks_b1hw = (clamped(logits_bhw) if clamp else logits_bhw)[:, None]
+        _, dense_bchw = self._encoder(points=None, boxes=None, masks=masks_b1hw)
         dense: Tensor = dense_bchw
         return dense
 

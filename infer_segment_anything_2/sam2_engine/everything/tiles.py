@@ -75,7 +75,7 @@ def generate_tiled(
     """Finds masks of everything, in tiles and in the whole picture.
 
     Args:
-        search: Searches some crops of the picture (`automatic_masks.search_crops`, less what it
+        search: Searches some crops of the picture (`generation.search_crops`, less what it
             knows already).
         image_hw: Height and width of the picture.
         grid: The thresholds of duplicates; with `crop_nms_thresh`, what tiles show is preferred to

@@ -14,6 +14,7 @@ from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.masks.rle import (
     Counts,
     counts_from_changes,
+    ragged_places,
     runs_of_ones,
 )
 from infer_segment_anything_2.sam2_engine.settings import OverlapRule
@@ -74,8 +75,8 @@ class MaskRuns:
         starts, ends = runs_of_ones(one)
         before = np.concatenate(([0], np.cumsum(ends - starts)))
         sizes = self._first[others + 1] - self._first[others]
-        in_other = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        run = np.repeat(self._first[others], sizes) + in_other
+        row, in_other = ragged_places(sizes)
+        run = self._first[others][row] + in_other
 
         def ones_before(positions: Positions) -> Positions:
             later = np.searchsorted(starts, positions, side="left")

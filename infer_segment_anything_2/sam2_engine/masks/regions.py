@@ -11,6 +11,8 @@ import numpy.typing as npt
 from infer_segment_anything_2.sam2_engine.masks.rle import (
     Counts,
     counts_from_changes,
+    cut_at_columns,
+    ragged_places,
     runs_of_ones,
 )
 
@@ -55,7 +57,7 @@ def find_regions(counts: Counts, image_hw: tuple[int, int], *, of_ones: bool = T
     """
     height = image_hw[0]
     starts, ends = runs_of_ones(counts) if of_ones else _runs_of_zeros(counts)
-    starts, ends, column = _pieces(starts, ends, height)
+    starts, ends, column = cut_at_columns(starts, ends, height)
     # Keys order pieces by column, then by row, with a gap between columns: a search for a piece's
     # rows in the next column never leaves that column.
     stride = height + 2
@@ -64,10 +66,7 @@ def find_regions(counts: Counts, image_hw: tuple[int, int], *, of_ones: bool = T
     low = np.searchsorted(end_keys, first_keys + stride, side="left")
     high = np.searchsorted(first_keys, end_keys + stride, side="right")
     n_neighbours = np.maximum(high - low, 0)
-    piece = np.repeat(np.arange(starts.size), n_neighbours)
-    in_range = np.arange(piece.size) - np.repeat(
-        np.cumsum(n_neighbours) - n_neighbours, n_neighbours
-    )
+    piece, in_range = ragged_places(n_neighbours)
     roots = _connect(starts.size, piece, low[piece] + in_range)
     _, region_of_piece = np.unique(roots, return_inverse=True)
     areas_px = np.bincount(region_of_piece, weights=ends - starts).astype(np.int64)
@@ -166,26 +165,6 @@ def _runs_of_zeros(counts: Counts) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     starts = ends - counts
     is_run = counts[0::2] > 0  # the first may be empty
     return starts[0::2][is_run], ends[0::2][is_run]
-
-
-def _pieces(
-    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], height: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Cuts runs where a column ends: first and one-past-last position and column of each piece."""
-    first_columns, last_columns = starts // height, (ends - 1) // height
-    run, piece = _count_up(last_columns - first_columns + 1)
-    column = first_columns[run] + piece
-    piece_starts = np.maximum(starts[run], column * height)
-    piece_ends = np.minimum(ends[run], (column + 1) * height)
-    return piece_starts, piece_ends, column
-
-
-def _count_up(
-    lengths: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Lists the rows and places of ragged rows: (0, 0), (0, 1), ..., (1, 0), ..."""
-    row = np.repeat(np.arange(lengths.size), lengths)
-    return row, np.arange(row.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
 def _connect(

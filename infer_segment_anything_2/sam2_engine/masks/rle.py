@@ -16,10 +16,12 @@ __all__ = [
     "bounding_box_xyxy_px",
     "compress",
     "counts_from_changes",
+    "cut_at_columns",
     "decode",
     "decompress",
     "encode",
     "place_in_image",
+    "ragged_places",
     "runs_of_ones",
 ]
 
@@ -125,6 +127,30 @@ def bounding_box_xyxy_px(counts: Counts, image_hw: tuple[int, int]) -> tuple[int
     return int(first_columns[0]), top, int(last_columns[-1]), bottom
 
 
+def ragged_places(
+    lengths: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Lists the rows and places of ragged rows.
+
+    >>> [column.tolist() for column in ragged_places(np.array([2, 0, 1]))]
+    [[0, 0, 2], [0, 1, 0]]
+    """
+    row = np.repeat(np.arange(lengths.size), lengths)
+    return row, np.arange(row.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def cut_at_columns(
+    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], height: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Cuts runs where a column ends: first and one-past-last position of each piece, its column."""
+    first_columns, last_columns = starts // height, (ends - 1) // height
+    run, piece = ragged_places(last_columns - first_columns + 1)
+    column = first_columns[run] + piece
+    piece_starts = np.maximum(starts[run], column * height)
+    piece_ends = np.minimum(ends[run], (column + 1) * height)
+    return piece_starts, piece_ends, column
+
+
 def place_in_image(
     counts: Counts,
     window_hw: tuple[int, int],
@@ -146,17 +172,7 @@ def place_in_image(
     [4, 1, 2, 1, 1]
     """
     window_height, (left, top), image_height = window_hw[0], window_xy_px, image_hw[0]
-    starts, ends = runs_of_ones(counts)
-    # Cut each run where a column of the window ends: there the picture's column goes on.
-    first_columns, last_columns = starts // window_height, (ends - 1) // window_height
-    n_pieces = last_columns - first_columns + 1
-    run_of_piece = np.repeat(np.arange(starts.size), n_pieces)
-    piece_in_run = np.arange(run_of_piece.size) - np.repeat(
-        np.cumsum(n_pieces) - n_pieces, n_pieces
-    )
-    columns = first_columns[run_of_piece] + piece_in_run
-    piece_starts = np.maximum(starts[run_of_piece], columns * window_height)
-    piece_ends = np.minimum(ends[run_of_piece], (columns + 1) * window_height)
+    piece_starts, piece_ends, columns = cut_at_columns(*runs_of_ones(counts), window_height)
     shift = (columns + left) * image_height + top - columns * window_height
     changes = np.stack([piece_starts + shift, piece_ends + shift], axis=1).ravel()
     return counts_from_changes(changes, image_height * image_hw[1])

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,10 +33,8 @@ from infer_segment_anything_2.sam2_engine.hardware.memory import (
     Halving,
 )
 from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.scoring import score
-from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
-from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
+from infer_segment_anything_2.sam2_engine.masks.from_logits import mask_set_from_logits
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.prompted.mask_prompts import mask_logits, with_support
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
@@ -108,7 +105,13 @@ def predict(
     logits_nrhw = torch.stack([logits_rhw for logits_rhw, _ in chosen])
     scores_nr = torch.stack([scores_r for _, scores_r in chosen])
     ranked = tuple(
-        _mask_set(logits_nrhw[:, rank], scores_nr[:, rank], image_hw, settings)
+        mask_set_from_logits(
+            logits_nrhw[:, rank],
+            scores_nr[:, rank],
+            image_hw,
+            mask_threshold=settings.mask_threshold,
+            stability_score_offset=settings.stability_score_offset,
+        )
         for rank in range(scores_nr.shape[1])
     )
     return Prediction(ranked, clamped(logits_nrhw[:, 0]))
@@ -214,27 +217,3 @@ class _Asking:
             single = by_score[:1]
             logits_1hw = logits_of(single)
         return logits_1hw, iou_t[single]
-
-
-def _mask_set(
-    logits_nhw: Tensor, scores_n: Tensor, image_hw: tuple[int, int], settings: PredictionSettings
-) -> MaskSet:
-    """Masks of one rank, one per object."""
-    count, height, width = logits_nhw.shape
-    upsampling = Upsampling((height, width), image_hw, logits_nhw.device)
-    threshold = settings.mask_threshold
-    found = score(logits_nhw, upsampling, threshold, settings.stability_score_offset)
-    rles = tuple(
-        Rle(image_hw, counts_from_logits(logits_hw, upsampling, threshold, (0, 0), image_hw))
-        for logits_hw in logits_nhw.cpu().numpy()
-    )
-    return MaskSet(
-        image_hw=image_hw,
-        rles=rles,
-        boxes_xyxy_px=found.boxes_xyxy_px.cpu().numpy(),
-        predicted_iou=scores_n.cpu().numpy(),
-        stability_score=found.stability.cpu().numpy(),
-        points_xy_px=np.full((count, 2), np.nan),
-        crop_boxes_xywh_px=np.tile(np.array([0, 0, *image_hw[::-1]], np.int64), (count, 1)),
-        object_index=np.arange(count, dtype=np.int64),
-    )

@@ -14,7 +14,11 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
 from infer_segment_anything_2.prompts import ObjectPrompt, PromptMask
-from infer_segment_anything_2.sam2_engine.decoder.prompting import single_mask_is_stable
+from infer_segment_anything_2.sam2_engine.decoder.prompting import (
+    BOX_CORNER_LABELS,
+    PromptEmbedder,
+    single_mask_is_stable,
+)
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
@@ -25,10 +29,7 @@ __all__ = ["ABSENT_LOGIT", "Answers", "MaskHeads"]
 ABSENT_LOGIT = -1024.0
 """Of every pixel of an object that is not there: Meta's ``NO_OBJ_SCORE``."""
 
-_BOX_CORNER_LABELS = (2, 3)
 _PADDING_LABEL = -1
-# sam2_video_predictor: logits of an earlier answer are clamped to this.
-_LOGIT_CLAMP = 32.0
 # SAM2Base._use_mask_as_output: a mask prompt's logits inside, and minus that outside.
 _CERTAIN_LOGIT = 10.0
 
@@ -73,16 +74,20 @@ class MaskHeads:
     Args:
         network: Meta's network in evaluation mode, of an official kind: with presence, pointers
             and high-resolution features.
+
+    Attributes:
+        prompts: Turns points, corners and masks into tokens.
     """
 
     @torch.no_grad()
     def __init__(self, network: SAM2Base) -> None:
         self._network: Any = network
-        self._encoder: Any = network.sam_prompt_encoder
-        self._places_1chw = self._encoder.get_dense_pe()
+        self.prompts = PromptEmbedder(network.sam_prompt_encoder)
+        encoder: Any = network.sam_prompt_encoder
+        self._places_1chw = encoder.get_dense_pe()
         padding = torch.zeros(1, 1, 2, device=network.device)
         labels = torch.full((1, 1), _PADDING_LABEL, dtype=torch.int32, device=network.device)
-        self._no_points_1nc, self._no_mask_1chw = self._encoder((padding, labels), None, None)
+        self._no_points_1nc, self._no_mask_1chw = encoder((padding, labels), None, None)
 
     def follow(self, features_bchw: Tensor, image: Embedding) -> Answers:
         """Finds B objects without any prompt, each in features of its own."""
@@ -106,17 +111,14 @@ class MaskHeads:
         """Finds one object by points and box, from an earlier answer where there is one."""
         box = prompt.box_xyxy_px
         corners = [] if box is None else [box[:2], box[2:]]
-        labels = [*_BOX_CORNER_LABELS[: len(corners)], *prompt.labels]
+        labels = [*BOX_CORNER_LABELS[: len(corners)], *prompt.labels]
         device = features_1chw.device
-        height, width = image.image_hw
         points_1n2 = torch.tensor([[*corners, *prompt.points_xy_px]], device=device)
-        points_1n2 = points_1n2 / torch.tensor([width, height], device=device)
-        points_1n2 = points_1n2 * self._network.image_size
         labels_1n = torch.tensor([labels], dtype=torch.int32, device=device)
-        masks_11hw = None
+        sparse_1nc = self.prompts.points(points_1n2, labels_1n, image.image_hw)
+        dense_1chw = self._no_mask_1chw
         if start_logits_hw is not None:
-            masks_11hw = start_logits_hw.clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP)[None, None].to(device)
-        sparse_1nc, dense_1chw = self._encoder((points_1n2, labels_1n), None, masks_11hw)
+            dense_1chw = self.prompts.masks(start_logits_hw[None].to(device))
         return self._answer(
             features_1chw,
             image,
@@ -134,7 +136,7 @@ class MaskHeads:
         mask_11hw = mask[None, None].float()
         if mask.shape != (side, side):
             mask_11hw = (_shrunk(mask_11hw, (side, side)) >= 0.5).float()
-        _, dense_1chw = self._encoder(None, None, network.mask_downsample(mask_11hw))
+        dense_1chw = self.prompts.masks(network.mask_downsample(mask_11hw)[:, 0], clamp=False)
         decoded = self._answer(
             image.image_embed_bchw,
             image,

@@ -178,7 +178,7 @@ class Tracker:
             return self._heads.accept(frame.image, prompt.mask)
         start_logits_hw = None
         if prompt.mask is not None:
-            size_hw = self._network.sam_prompt_encoder.mask_input_size
+            size_hw = self._heads.prompts.mask_size_hw
             start_logits_hw = mask_logits(prompt.mask.mask_hw, size_hw, frame.settings.mask_logit)
         elif found is not None:
             start_logits_hw = found.answers.logits_nhw[0]
