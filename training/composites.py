@@ -45,7 +45,7 @@ class _Canvas:
 
     def paste(self, layer_hwc: FloatImage) -> BoolMask | None:
         """Puts an RGBA layer (premultiplied) on top as a new object; None when it is too small."""
-        alpha_hw1 = layer_hwc[..., 3:] / 255
+        alpha_hw1 = cover_of(layer_hwc)
         mask_hw: BoolMask = alpha_hw1[..., 0] > 0.5
         if mask_hw.sum() < _LEAST_AREA_PX:
             return None
@@ -58,7 +58,7 @@ class _Canvas:
     def paste_part(self, layer_hwc: FloatImage, whole_hw: BoolMask) -> None:
         """Puts a layer on an object, cut to it, as a part of it."""
         layer_hwc = layer_hwc * whole_hw[..., None]
-        alpha_hw1 = layer_hwc[..., 3:] / 255
+        alpha_hw1 = cover_of(layer_hwc)
         mask_hw = alpha_hw1[..., 0] > 0.5
         area = int(mask_hw.sum())
         if area < _LEAST_AREA_PX or area > 0.8 * whole_hw.sum():
@@ -66,6 +66,11 @@ class _Canvas:
         self.image_hwc = self.image_hwc * (1 - alpha_hw1) + layer_hwc[..., :3]
         self.parts += 1
         self.part_ids_hw[mask_hw] = self.parts
+
+
+def cover_of(layer_hwc: FloatImage) -> FloatImage:
+    """How much an RGBA layer covers, H x W x 1, 0 to 1."""
+    return np.asarray(layer_hwc[..., 3:] / 255, np.float32)
 
 
 def draw_composite(seed: int, bank: Bank, size_px: int = 512) -> Scene:
@@ -79,13 +84,13 @@ def draw_composite(seed: int, bank: Bank, size_px: int = 512) -> Scene:
     rng = np.random.default_rng([20_261, seed])
     canvas = _Canvas(
         rng,
-        _background(rng, bank, size_px),
+        draw_background(rng, bank, size_px),
         np.zeros((size_px, size_px), np.uint8),
         np.zeros((size_px, size_px), np.uint8),
     )
     family = str(rng.choice(["free", "crowd", "pile"], p=[0.62, 0.2, 0.18]))
     {"free": _free, "crowd": _crowd, "pile": _pile}[family](canvas, bank)
-    image_hwc = _photograph(canvas.image_hwc, rng)
+    image_hwc = photographed(canvas.image_hwc, rng)
     return Scene(image_hwc, canvas.object_ids_hw, canvas.part_ids_hw, f"composite {family}")
 
 
@@ -94,13 +99,13 @@ def _free(canvas: _Canvas, bank: Bank) -> None:
     for _ in range(int(canvas.rng.integers(2, 13))):
         size = _log_uniform(canvas.rng, 0.05, 0.75) * canvas.size_px
         centre = canvas.rng.uniform(0, canvas.size_px, 2)
-        _add(canvas, bank, _sprite(canvas.rng, bank), size, centre)
+        _add(canvas, bank, draw_sprite(canvas.rng, bank), size, centre)
 
 
 def _crowd(canvas: _Canvas, bank: Bank) -> None:
     """Many of the same, beside and over each other, and some strangers."""
     rng = canvas.rng
-    sprites = [_sprite(rng, bank) for _ in range(int(rng.integers(1, 3)))]
+    sprites = [draw_sprite(rng, bank) for _ in range(int(rng.integers(1, 3)))]
     size = _log_uniform(rng, 0.08, 0.25) * canvas.size_px
     step = size * rng.uniform(0.7, 1.3)
     origin = rng.uniform(0, step, 2)
@@ -118,7 +123,7 @@ def _pile(canvas: _Canvas, bank: Bank) -> None:
     centre = rng.uniform(0.25, 0.75, 2) * canvas.size_px
     for _ in range(int(rng.integers(3, 11))):
         size = _log_uniform(rng, 0.12, 0.5) * canvas.size_px
-        _add(canvas, bank, _sprite(rng, bank), size, centre)
+        _add(canvas, bank, draw_sprite(rng, bank), size, centre)
         angle = rng.uniform(0, 2 * np.pi)
         centre = centre + 0.5 * size * np.array([np.cos(angle), np.sin(angle)])
         centre = np.clip(centre, 0, canvas.size_px)
@@ -135,7 +140,7 @@ def _add(
     """Places a sprite with its shadow, and at times parts, a text or a mirror image."""
     rng = canvas.rng
     layer = _placed(rng, sprite, size_px, centre_xy, canvas.size_px)
-    alpha = layer[..., 3] / 255
+    alpha = cover_of(layer)[..., 0]
     if rng.random() < 0.4:
         canvas.image_hwc = canvas.image_hwc * (1 - _shadow(rng, alpha, size_px))
     if rng.random() < 0.06:
@@ -151,13 +156,13 @@ def _add(
         k = int(rng.integers(len(xs)))
         spot = np.array([xs[k], ys[k]], np.float64)
         part_size = reach * rng.uniform(0.2, 0.65)
-        part = _placed(rng, _sprite(rng, bank), part_size, spot, canvas.size_px)
+        part = _placed(rng, draw_sprite(rng, bank), part_size, spot, canvas.size_px)
         canvas.paste_part(part, whole)
     if rng.random() < 0.1:
         _write(canvas, whole, reach)
 
 
-def _sprite(rng: np.random.Generator, bank: Bank) -> FloatImage:
+def draw_sprite(rng: np.random.Generator, bank: Bank) -> FloatImage:
     """An RGBA picture of an object, H x W x 4."""
     kind = rng.random()
     if kind < 0.4:
@@ -258,10 +263,12 @@ def _write(canvas: _Canvas, whole_hw: BoolMask, reach_px: float) -> None:
     thickness = int(rng.integers(1, 4))
     cv2.putText(ink, text, spot, int(rng.integers(0, 4)), reach_px / 120, 255, thickness, 16)
     cover = (ink / 255 * whole_hw)[..., None]
-    canvas.image_hwc = canvas.image_hwc * (1 - cover) + cover * rng.uniform(0, 255, 3)
+    written = canvas.image_hwc * (1 - cover) + cover * rng.uniform(0, 255, 3)
+    canvas.image_hwc = np.asarray(written, np.float32)
 
 
-def _background(rng: np.random.Generator, bank: Bank, size_px: int) -> FloatImage:
+def draw_background(rng: np.random.Generator, bank: Bank, size_px: int) -> FloatImage:
+    """A piece of a photograph as what lies behind everything, H x W x 3, 0 to 255."""
     image = _recoloured(rng, _piece(rng, bank, 150, 720, size_px))
     if rng.random() < 0.2:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(1, 14))
@@ -292,7 +299,7 @@ def _recoloured(rng: np.random.Generator, rgb_hwc: FloatImage) -> FloatImage:
     return np.asarray(np.clip(image, 0, 255), np.float32)
 
 
-def _photograph(image_hwc: FloatImage, rng: np.random.Generator) -> ByteImage:
+def photographed(image_hwc: FloatImage, rng: np.random.Generator) -> ByteImage:
     """Light, lens, sensor and file: what a camera adds."""
     if rng.random() < 0.25:
         image_hwc = np.repeat((image_hwc @ _LUMA)[..., None], 3, axis=2)

@@ -77,7 +77,7 @@ def half_orthogonal(matrices_nhw: Tensor) -> Tensor:
         As many matrices, of the same singular vectors.
     """
     flip = matrices_nhw.shape[1] > matrices_nhw.shape[2]
-    x = matrices_nhw.mT if flip else matrices_nhw
+    x: Tensor = matrices_nhw.mT if flip else matrices_nhw
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(_ROUNDS):
         square = x @ x.mT

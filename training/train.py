@@ -86,8 +86,8 @@ def learning_rate_at(step: int, done: float, settings: Settings) -> float:
     return settings.learning_rate * ramp * 0.5 * (1 + math.cos(math.pi * descent))
 
 
-def _optimisers(
-    parameters: list[torch.nn.Parameter], settings: Settings
+def make_optimisers(
+    parameters: list[torch.nn.Parameter], learning_rate: float, weight_decay: float
 ) -> tuple[torch.optim.Optimizer, ...]:
     """Muon for the matrices, AdamW for everything else, at one learning rate.
 
@@ -96,12 +96,12 @@ def _optimisers(
     matrices = [p for p in parameters if p.ndim == 2 and min(p.shape) > 1]
     kernels = [p for p in parameters if p.ndim > 2]
     vectors = [p for p in parameters if p.ndim < 2 or (p.ndim == 2 and min(p.shape) == 1)]
-    muon = Muon(matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    muon = Muon(matrices, lr=learning_rate, weight_decay=weight_decay)
     groups = [
-        {"params": kernels, "weight_decay": settings.weight_decay},
+        {"params": kernels, "weight_decay": weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return muon, torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
+    return muon, torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
 
 
 class Trainer:
@@ -121,7 +121,9 @@ class Trainer:
             load_weights(self.network, settings.start)
         self.network.to(settings.device).train()
         self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimisers = _optimisers(self.trained, settings)
+        self.optimisers = make_optimisers(
+            self.trained, settings.learning_rate, settings.weight_decay
+        )
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def state(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from training.coins import N_COINS, coin_masks, coins_picture
+from training.dataset import FIRST_TRAINING_SEED
 from training.evaluate import (
     TEST_SEEDS,
     VALIDATION_SEEDS,
@@ -12,7 +13,7 @@ from training.evaluate import (
     validation_figures,
 )
 from training.network import build_network
-from training.train import FIRST_TRAINING_SEED, Settings
+from training.train import Settings
 
 
 def square(y: int, x: int, side: int) -> np.ndarray:
@@ -52,9 +53,10 @@ class TestSeeds:
 
 class TestMarkdownTable:
     def test_sets_figures_beside_aims(self) -> None:
-        table = markdown_table({"box": 0.5, "coins_found": 3})
-        assert "| box: mean IoU | 0.500 | 0.85 |" in table
-        assert "| 3 | 18 |" in table
+        table = markdown_table({"box": 0.5, "photograph_box": 0.4, "coins_found": 3})
+        assert "| drawn scenes: box: mean IoU | 0.500 | 0.86 |" in table
+        assert "| photographs: box: mean IoU | 0.400 | 0.8 |" in table
+        assert "| 3 | 22 |" in table
 
 
 @pytest.fixture(scope="module")
