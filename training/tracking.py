@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, layer_norm
 
 from training.objective import mask_errors
 
@@ -29,8 +29,8 @@ _MEMORY = (
     "sam_mask_decoder.pred_obj_score_head.",
 )
 _FUSER_SCALE = 0.1
+_FIRST_BRANCHES = 0.3
 _ABSENT = -1024.0
-_MEAN_SHARE = 0.05
 _PRESENCE_WEIGHT = 0.5
 
 
@@ -73,11 +73,33 @@ def trainable(network: SAM2Base) -> None:
 
 
 @torch.no_grad()
-def prepare_memory(network: SAM2Base) -> None:
-    """Lets an untrained memory begin: its fuser's scale of 1e-6 is too faint to learn from."""
-    for name, parameter in network.memory_encoder.named_parameters():
-        if name.endswith("gamma") and float(parameter.abs().max()) < _FUSER_SCALE / 10:
-            parameter.fill_(_FUSER_SCALE)
+def prepare_memory(network: SAM2Base, sample: FrameFeatures) -> None:
+    """Gives a memory that was never trained a start from which it learns at once.
+
+    Its fuser's scale of 1e-6 is too faint to learn from. And the frozen decoder knows only features
+    as they are on pictures: so the attention begins close to handing them through, its last
+    normalisation undone as well as one factor and one shift a channel can.
+
+    Args:
+        network: Left as it is when its memory has been trained.
+        sample: Features of some frames.
+    """
+    gammas = [p for n, p in network.memory_encoder.named_parameters() if n.endswith("gamma")]
+    if max(float(gamma.abs().max()) for gamma in gammas) > _FUSER_SCALE / 10:
+        return
+    for gamma in gammas:
+        gamma.fill_(_FUSER_SCALE)
+    attention = network.memory_attention
+    for layer in attention.layers:
+        for branch in (layer.self_attn.out_proj, layer.cross_attn_image.out_proj, layer.linear2):
+            branch.weight.mul_(_FIRST_BRANCHES)
+    features = sample.features.float().permute(0, 2, 3, 1).flatten(0, 2)
+    given = layer_norm(features, features.shape[-1:])
+    expected = features + network.no_mem_embed.flatten()
+    spread = given - given.mean(dim=0)
+    slope = (spread * expected).mean(dim=0) / spread.square().mean(dim=0).clamp(min=1e-6)
+    attention.norm.weight.copy_(slope)
+    attention.norm.bias.copy_(expected.mean(dim=0) - slope * given.mean(dim=0))
 
 
 @torch.no_grad()
@@ -211,7 +233,9 @@ def _unhidden(network: SAM2Base) -> Iterator[None]:
 
 
 def frame_loss(answer: FrameAnswer, wanted_nhw: Tensor, logit_scale: float) -> Tensor:
-    """The best candidate has to fit where the object is seen; presence has to be right everywhere.
+    """All candidates have to fit where the object is seen; presence has to be right everywhere.
+
+    A track has one right answer, and the frozen head that ranks candidates cannot learn which one.
 
     Args:
         answer: Of N objects.
@@ -224,7 +248,7 @@ def frame_loss(answer: FrameAnswer, wanted_nhw: Tensor, logit_scale: float) -> T
     )
     if bool(present.any()):
         errors = mask_errors(answer.candidates[present] / logit_scale, wanted_nhw[present])
-        loss = loss + (errors.amin(dim=1) + _MEAN_SHARE * errors.sum(dim=1)).mean()
+        loss = loss + errors.mean()
     return loss
 
 

@@ -119,8 +119,8 @@ def jaccard(answered_nhw: Tensor, wanted_nhw: Tensor) -> Tensor:
 
 
 def frames_at(done: float, longest: int) -> int:
-    """Frames of a lesson: two in the first third, then four, at the end as many as there may be."""
-    return 2 if done < 1 / 3 else min(4, longest) if done < 0.8 else longest
+    """Frames of a lesson: two in the first half, then four, at the end as many as there may be."""
+    return 2 if done < 0.5 else min(4, longest) if done < 0.85 else longest
 
 
 def main() -> None:
@@ -146,12 +146,12 @@ def main() -> None:
     load_weights(network, options.start)
     network.train()
     trainable(network)
-    prepare_memory(network)
     bank = load_bank(options.bank)
     seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + options.clips)
     size_px = network.image_size
     pool = [pooled_clip(network, draw_clip(s, bank, options.frames, size_px)) for s in seeds]
     _LOGGER.info("%d clips", len(pool))
+    prepare_memory(network, pool[0].features)
     _run(network, pool, options)
     save_weights(network.state_dict(), options.out)
 

@@ -7,13 +7,12 @@ import torch
 
 from training.calibrate import Answers, Calibration, fit, fold
 from training.network import build_network, decode, embed
-from training.train import Settings
 
 
 class TestFold:
-    def test_scales_logits_and_scores_and_leaves_masks(self, tmp_path: Path) -> None:
+    def test_scales_logits_and_scores_and_leaves_masks(self, small_config: Path) -> None:
         torch.manual_seed(1)
-        network = build_network(Settings(run_dir=tmp_path).config).eval()
+        network = build_network(small_config).eval()
         side = network.image_size
         pixels = torch.randn(1, 3, side, side)
         previous = torch.randn(1, 1, side // 4, side // 4)

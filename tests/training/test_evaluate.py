@@ -1,5 +1,6 @@
+from pathlib import Path
+
 import numpy as np
-import pytest
 
 from training.coins import N_COINS, coin_masks, coins_picture
 from training.dataset import FIRST_TRAINING_SEED
@@ -13,7 +14,6 @@ from training.evaluate import (
     validation_figures,
 )
 from training.network import build_network
-from training.train import Settings
 
 
 def square(y: int, x: int, side: int) -> np.ndarray:
@@ -59,22 +59,17 @@ class TestMarkdownTable:
         assert "| 3 | 22 |" in table
 
 
-@pytest.fixture(scope="module")
-def untrained_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(run_dir=tmp_path_factory.mktemp("run"))
-
-
 class TestValidationFigures:
-    def test_gives_shares(self, untrained_settings: Settings) -> None:
-        network = build_network(untrained_settings.config).eval()
+    def test_gives_shares(self, small_config: Path) -> None:
+        network = build_network(small_config).eval()
         figures = validation_figures(network, range(1000, 1002))
         assert figures["prompts"] > 2
         assert all(0 <= figures[key] <= 1 for key in figures if key not in ("prompts", "pearson"))
 
 
 class TestAutomaticMasks:
-    def test_masks_have_the_size_of_the_picture(self, untrained_settings: Settings) -> None:
-        network = build_network(untrained_settings.config).eval()
+    def test_masks_have_the_size_of_the_picture(self, small_config: Path) -> None:
+        network = build_network(small_config).eval()
         grid = Grid(points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0)
         picture = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
         masks = automatic_masks(network, picture, grid)

@@ -17,9 +17,11 @@ from training.train import (
 )
 
 
-def small_settings(run_dir: Path) -> Settings:
+@pytest.fixture
+def settings(tmp_path: Path, small_config: Path) -> Settings:
     return Settings(
-        run_dir=run_dir,
+        run_dir=tmp_path,
+        config=small_config,
         steps=2,
         scenes=1,
         clicks=2,
@@ -40,8 +42,7 @@ def first_batch(trainer: Trainer) -> PromptBatch:
 
 
 class TestTrainer:
-    def test_steps_on_one_batch_lower_its_loss(self, tmp_path: Path) -> None:
-        settings = small_settings(tmp_path)
+    def test_steps_on_one_batch_lower_its_loss(self, settings: Settings) -> None:
         trainer = Trainer(settings)
         batch = first_batch(trainer)
         losses = []
@@ -50,8 +51,7 @@ class TestTrainer:
             losses.append(float(trainer.train_on(batch).loss.detach()))
         assert losses[-1] < 0.9 * losses[0]
 
-    def test_leaves_the_memory_of_earlier_frames_alone(self, tmp_path: Path) -> None:
-        settings = small_settings(tmp_path)
+    def test_leaves_the_memory_of_earlier_frames_alone(self, settings: Settings) -> None:
         trainer = Trainer(settings)
         before = copy.deepcopy(trainer.network.state_dict())
         trainer.train_on(first_batch(trainer))
@@ -66,10 +66,11 @@ class TestTrainer:
 
 
 class TestRunProcess:
-    def test_stopped_and_resumed_run_equals_an_unbroken_one(self, tmp_path: Path) -> None:
+    def test_stopped_and_resumed_run_equals_an_unbroken_one(self, settings: Settings) -> None:
         states = []
+        run_dir = settings.run_dir
         for name in ("unbroken", "stopped"):
-            settings = small_settings(tmp_path / name)
+            settings = replace(settings, run_dir=run_dir / name)
             settings.run_dir.mkdir()
             stop = settings.run_dir / "stop"
             if name == "stopped":
@@ -85,17 +86,20 @@ class TestRunProcess:
             for key, value in states[0][part].items():
                 assert torch.equal(value, states[1][part][key]), key
 
-    def test_last_step_leaves_figures_and_averaged_weights(self, tmp_path: Path) -> None:
-        run_process(0, small_settings(tmp_path))
+    def test_last_step_leaves_figures_and_averaged_weights(
+        self, settings: Settings, tmp_path: Path
+    ) -> None:
+        run_process(0, settings)
         assert "click_best_of_three" in (tmp_path / "metrics.jsonl").read_text()
         saved = torch.load(tmp_path / "average_000002.pt", weights_only=True)["model"]
         assert {v.dtype for v in saved.values()} == {torch.float16}
 
 
 class TestMinutes:
-    def test_the_clock_ends_a_run_with_the_rate_at_nothing(self, tmp_path: Path) -> None:
-        settings = replace(small_settings(tmp_path), steps=50, minutes=1e-6)
-        run_process(0, settings)
+    def test_the_clock_ends_a_run_with_the_rate_at_nothing(
+        self, settings: Settings, tmp_path: Path
+    ) -> None:
+        run_process(0, replace(settings, steps=50, minutes=1e-6))
         state = torch.load(tmp_path / "state.pt", weights_only=True)
         assert state["step"] == 1
         assert state["optimisers"][0]["param_groups"][0]["lr"] == pytest.approx(0)
