@@ -15,7 +15,7 @@ TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.
 export SAM2_BUILD_CUDA := 0
 export IKOMIA_AUTO_COMPLETION := 0
 
-.PHONY: help setup demo test check unit install package check-install widget-shot bench fuzz soak tuning-docs audit
+.PHONY: help setup demo test check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,9 @@ soak: setup  ## 200 runs in a row: does memory stay flat?
 
 tuning-docs: setup  ## the pictures and figures of docs/tuning.md, on the bundled network
 	$(BIN)/python -m scripts.tuning_docs
+
+training-pictures: setup  ## Debian's pictures for training and its evaluation, into training/pictures/ (520 MB)
+	$(BIN)/python -m training.fetch_pictures
 
 audit: setup  ## known vulnerabilities of the dependencies, asked of PyPI; before a release
 	$(BIN)/pip install --quiet pip-audit

@@ -3,7 +3,8 @@
 Every step depends on its number and the seed alone (scenes, prompts, correction clicks), so that a
 run that was stopped and resumed goes on exactly as if it had not been. The learning rate warms up,
 stays, and comes down along half a cosine over the last part of the run; until that part has begun,
-`--steps` may be changed on resuming.
+`--steps` may be changed on resuming. On a machine that others use too, `--minutes` lets the clock
+decide instead how far the run is: the rate is down to nothing after that time, whatever the steps.
 """
 
 import argparse
@@ -20,22 +21,20 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from sam2.modeling.sam2_base import SAM2Base
-from torch import Tensor
 from torch.multiprocessing.spawn import spawn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from training.dataset import PromptDataset, SceneSource, collate
 from training.evaluate import VALIDATION_SEEDS, validation_figures
+from training.muon import Muon
 from training.network import build_network, load_weights, save_weights
 from training.objective import PromptBatch, StepFigures, training_step
 from training.opencv import cv2
-from training.prompts import ScenePrompts, draw_prompts
-from training.scenes import draw_scene
+from training.picture_bank import DEFAULT_FOLDER
 
 _LOGGER = logging.getLogger("training")
-_MODEL_DIR = Path(__file__).resolve().parent.parent / "infer_segment_anything_2" / "demo_model"
+_MODEL_DIR = Path(__file__).resolve().parent / "candidate"
 
-# Scenes below this seed are for evaluation only.
-FIRST_TRAINING_SEED = 1_000_000
 _STATE_FILE = "state.pt"
 # Whoever puts a file of this name into the run folder ends the run after the step at hand, saved.
 _STOP_FILE = "stop"
@@ -43,12 +42,18 @@ _STOP_FILE = "stop"
 
 @dataclass(frozen=True)
 class Settings:
-    """One run. Counts of scenes and prompts are those of one process and step."""
+    """One run. Counts of scenes and prompts are those of one process and step.
+
+    `composites` is the share of scenes made of real pictures; the others are drawn.
+    """
 
     run_dir: Path
     config: Path = _MODEL_DIR / "sam2_demo_nano.yaml"
     start: Path | None = None
+    bank: Path = DEFAULT_FOLDER
+    composites: float = 0.6
     steps: int = 3450
+    minutes: float = 0.0
     processes: int = 1
     workers: int = 0
     device: str = "cpu"
@@ -68,55 +73,21 @@ class Settings:
     seed: int = 1
 
 
-class PromptDataset(Dataset[ScenePrompts]):
-    """Scene k of the run with its prompts; drawn when asked for."""
+def learning_rate_at(step: int, done: float, settings: Settings) -> float:
+    """Learning rate of a step: a ramp, a plateau, half a cosine down to nothing at the end.
 
-    def __init__(self, settings: Settings, rank: int, first_step: int) -> None:
-        self.settings = settings
-        self.rank = rank
-        self.first = first_step * settings.scenes
-
-    def __len__(self) -> int:
-        """Scenes left until the last step."""
-        return self.settings.steps * self.settings.scenes - self.first
-
-    def __getitem__(self, index: int) -> ScenePrompts:
-        """Draws the scene at a place in what is left."""
-        s = self.settings
-        number = (self.first + index) * s.processes + self.rank
-        rng = np.random.default_rng([s.seed, number])
-        scene = draw_scene(FIRST_TRAINING_SEED + s.seed * 100_000_000 + number)
-        return draw_prompts(scene, rng, s.clicks, s.boxes)
-
-
-def collate(scenes: list[ScenePrompts]) -> PromptBatch:
-    """Puts the prompts of several scenes into one batch."""
-
-    def stacked(arrays: list[Any]) -> Tensor:
-        return torch.from_numpy(np.concatenate(arrays))
-
-    return PromptBatch(
-        images_bhwc=torch.from_numpy(np.stack([s.image_hwc for s in scenes])),
-        clicks_n12=stacked([s.clicks_nx2 for s in scenes])[:, None],
-        click_masks_nhw=stacked([s.click_masks_nhw for s in scenes]).float() / 255,
-        click_others_nhw=stacked([s.click_others_nhw for s in scenes]).float() / 255,
-        boxes_n22=stacked([s.boxes_nx4 for s in scenes]).reshape(-1, 2, 2),
-        box_masks_nhw=stacked([s.box_masks_nhw for s in scenes]).float() / 255,
-    )
-
-
-def learning_rate_at(step: int, settings: Settings) -> float:
-    """Learning rate of a step: a ramp, a plateau, half a cosine down to nothing at the end."""
-    decay_steps = settings.decay_share * settings.steps
+    Args:
+        step: Number of the step, from 0.
+        done: Share of the run that is over, 0 to 1.
+        settings: Of the run.
+    """
     ramp = min((step + 1) / settings.warmup_steps, 1.0)
-    progress = (step - (settings.steps - decay_steps)) / decay_steps
-    return (
-        settings.learning_rate * ramp * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
-    )
+    descent = min(max(1 - (1 - done) / settings.decay_share, 0.0), 1.0)
+    return settings.learning_rate * ramp * 0.5 * (1 + math.cos(math.pi * descent))
 
 
-def _optimisers(
-    parameters: list[torch.nn.Parameter], settings: Settings
+def make_optimisers(
+    parameters: list[torch.nn.Parameter], learning_rate: float, weight_decay: float
 ) -> tuple[torch.optim.Optimizer, ...]:
     """Muon for the matrices, AdamW for everything else, at one learning rate.
 
@@ -125,17 +96,12 @@ def _optimisers(
     matrices = [p for p in parameters if p.ndim == 2 and min(p.shape) > 1]
     kernels = [p for p in parameters if p.ndim > 2]
     vectors = [p for p in parameters if p.ndim < 2 or (p.ndim == 2 and min(p.shape) == 1)]
-    muon = torch.optim.Muon(
-        matrices,
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
-    )
+    muon = Muon(matrices, lr=learning_rate, weight_decay=weight_decay)
     groups = [
-        {"params": kernels, "weight_decay": settings.weight_decay},
+        {"params": kernels, "weight_decay": weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return muon, torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
+    return muon, torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
 
 
 class Trainer:
@@ -145,20 +111,26 @@ class Trainer:
         self.settings = settings
         self.rank = rank
         self.step = 0
+        self.done = 0.0
         self.stopping = False
+        self._trained_s = 0.0
+        self._resumed_at = time.monotonic()
         torch.manual_seed(settings.seed)
         self.network: SAM2Base = build_network(settings.config)
         if settings.start is not None:
             load_weights(self.network, settings.start)
         self.network.to(settings.device).train()
         self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimisers = _optimisers(self.trained, settings)
+        self.optimisers = make_optimisers(
+            self.trained, settings.learning_rate, settings.weight_decay
+        )
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def state(self) -> dict[str, Any]:
         """Everything that is needed to go on."""
         return {
             "step": self.step,
+            "trained_s": self._elapsed_s(),
             "model": self.network.state_dict(),
             "average": self.average,
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
@@ -167,6 +139,7 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Takes up a saved state."""
         self.step = int(state["step"])
+        self._trained_s = float(state["trained_s"])
         self.network.load_state_dict(state["model"])
         self.average = {k: v.to(self.settings.device) for k, v in state["average"].items()}
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
@@ -175,9 +148,6 @@ class Trainer:
     def train_on(self, batch: PromptBatch) -> StepFigures:
         """Does one step and averages gradients with the other processes."""
         s = self.settings
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate_at(self.step, s)
         generator = torch.Generator().manual_seed(
             (s.seed * 1_000_003 + self.step) * s.processes + self.rank
         )
@@ -185,7 +155,10 @@ class Trainer:
         figures = training_step(self.network, batch, corrections, generator)
         self.network.zero_grad(set_to_none=True)
         figures.loss.backward()
-        self._share_gradients()
+        self._share_with_others()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate_at(self.step, self.done, s)
         torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -193,20 +166,26 @@ class Trainer:
         self._update_average()
         return figures
 
-    def _share_gradients(self) -> None:
-        """Averages gradients over the processes; with them the wish to stop, so that all stop."""
-        wish = torch.tensor([float((self.settings.run_dir / _STOP_FILE).exists())])
-        if self.settings.processes == 1:
-            self.stopping = bool(wish)
-            return
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.trained]
-        flat = torch.cat([*(g.reshape(-1) for g in gradients), wish.to(self.settings.device)])
-        dist.all_reduce(flat)
-        flat /= self.settings.processes
-        parts = flat.split([*(p.numel() for p in self.trained), 1])
-        for p, part in zip(self.trained, parts, strict=False):
-            p.grad = part.reshape(p.shape)
-        self.stopping = bool(parts[-1] > 0)
+    def _elapsed_s(self) -> float:
+        return self._trained_s + time.monotonic() - self._resumed_at
+
+    def _share_with_others(self) -> None:
+        """Averages gradients over the processes, and with them the clock and the wish to stop."""
+        s = self.settings
+        done = self._elapsed_s() / (60 * s.minutes) if s.minutes else self.step / s.steps
+        shared = torch.tensor([done, float((s.run_dir / _STOP_FILE).exists())])
+        if s.processes > 1:
+            gradients = [
+                p.grad if p.grad is not None else torch.zeros_like(p) for p in self.trained
+            ]
+            flat = torch.cat([*(g.reshape(-1) for g in gradients), shared.to(s.device)])
+            dist.all_reduce(flat)
+            flat /= s.processes
+            *parts, shared = flat.split([*(p.numel() for p in self.trained), 2])
+            for p, part in zip(self.trained, parts, strict=True):
+                p.grad = part.reshape(p.shape)
+        self.done = float(shared[0])
+        self.stopping = bool(shared[1] > 0) or self.done >= 1
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -244,7 +223,7 @@ class _Logbook:
         if len(self.rows) == 50:
             self._log()
         settings, now = self.trainer.settings, time.monotonic()
-        finished = self.trainer.step == settings.steps
+        finished = self.trainer.step == settings.steps or self.trainer.done >= 1
         if now - self.saved_at > 60 * settings.save_minutes or finished or self.trainer.stopping:
             save_state(self.trainer.state(), settings.run_dir / _STATE_FILE)
             self.saved_at = time.monotonic()
@@ -260,7 +239,7 @@ class _Logbook:
             "lr %.2e %.2f s/step",
             *(self.trainer.step, loss, best, single, box, corrected),
             *(
-                learning_rate_at(self.trainer.step, self.trainer.settings),
+                learning_rate_at(self.trainer.step, self.trainer.done, self.trainer.settings),
                 (now - self.logged_at) / len(self.rows),
             ),
         )
@@ -313,7 +292,13 @@ def run_process(rank: int, settings: Settings) -> None:
 
 def _batches(trainer: Trainer) -> Iterator[PromptBatch]:
     settings = trainer.settings
-    dataset = PromptDataset(settings, trainer.rank, trainer.step)
+    size_px = trainer.network.image_size
+    source = SceneSource(settings.seed, settings.composites, settings.bank, size_px)
+    first, last = (
+        step * settings.scenes * settings.processes for step in (trainer.step, settings.steps)
+    )
+    numbers = range(first + trainer.rank, last, settings.processes)
+    dataset = PromptDataset(source, (settings.clicks, settings.boxes), numbers)
     loader = DataLoader(
         dataset,
         batch_size=settings.scenes,
@@ -332,7 +317,7 @@ def parse_settings(arguments: list[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds: dict[str, type] = {"run_dir": Path, "config": Path, "start": Path}
+    kinds: dict[str, type] = {"run_dir": Path, "config": Path, "start": Path, "bank": Path}
     for name, field in Settings.__dataclass_fields__.items():
         kind = kinds.get(name) or type(field.default)
         option = "--" + name.replace("_", "-")

@@ -57,7 +57,6 @@ exit codes:
   130  stopped by Ctrl-C; the same command goes on from there
 """
 
-
 # What follows a flag and begins like a negative number, or several.
 _NEGATIVE = re.compile(r"-(?:\.?\d|inf|nan)", re.IGNORECASE)
 

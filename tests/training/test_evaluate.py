@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import numpy as np
-import pytest
 
 from training.coins import N_COINS, coin_masks, coins_picture
+from training.dataset import FIRST_TRAINING_SEED
 from training.evaluate import (
     TEST_SEEDS,
     VALIDATION_SEEDS,
@@ -12,7 +14,6 @@ from training.evaluate import (
     validation_figures,
 )
 from training.network import build_network
-from training.train import FIRST_TRAINING_SEED, Settings
 
 
 def square(y: int, x: int, side: int) -> np.ndarray:
@@ -52,27 +53,23 @@ class TestSeeds:
 
 class TestMarkdownTable:
     def test_sets_figures_beside_aims(self) -> None:
-        table = markdown_table({"box": 0.5, "coins_found": 3})
-        assert "| box: mean IoU | 0.500 | 0.85 |" in table
-        assert "| 3 | 18 |" in table
-
-
-@pytest.fixture(scope="module")
-def untrained_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(run_dir=tmp_path_factory.mktemp("run"))
+        table = markdown_table({"box": 0.5, "photograph_box": 0.4, "coins_found": 3})
+        assert "| drawn scenes: box: mean IoU | 0.500 | 0.86 |" in table
+        assert "| photographs: box: mean IoU | 0.400 | 0.8 |" in table
+        assert "| 3 | 22 |" in table
 
 
 class TestValidationFigures:
-    def test_gives_shares(self, untrained_settings: Settings) -> None:
-        network = build_network(untrained_settings.config).eval()
+    def test_gives_shares(self, small_config: Path) -> None:
+        network = build_network(small_config).eval()
         figures = validation_figures(network, range(1000, 1002))
         assert figures["prompts"] > 2
         assert all(0 <= figures[key] <= 1 for key in figures if key not in ("prompts", "pearson"))
 
 
 class TestAutomaticMasks:
-    def test_masks_have_the_size_of_the_picture(self, untrained_settings: Settings) -> None:
-        network = build_network(untrained_settings.config).eval()
+    def test_masks_have_the_size_of_the_picture(self, small_config: Path) -> None:
+        network = build_network(small_config).eval()
         grid = Grid(points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0)
         picture = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
         masks = automatic_masks(network, picture, grid)

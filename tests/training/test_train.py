@@ -1,25 +1,27 @@
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from training.dataset import PromptDataset, SceneSource, collate
 from training.network import build_network
-from training.objective import draw_correction, mask_errors, true_ious
+from training.objective import PromptBatch, draw_correction, mask_errors, true_ious
 from training.train import (
-    PromptDataset,
     Settings,
     Trainer,
-    collate,
     learning_rate_at,
     parse_settings,
     run_process,
 )
 
 
-def small_settings(run_dir: Path) -> Settings:
+@pytest.fixture
+def settings(tmp_path: Path, small_config: Path) -> Settings:
     return Settings(
-        run_dir=run_dir,
+        run_dir=tmp_path,
+        config=small_config,
         steps=2,
         scenes=1,
         clicks=2,
@@ -29,25 +31,30 @@ def small_settings(run_dir: Path) -> Settings:
         warmup_steps=1,
         validation_scenes=1,
         learning_rate=5e-4,
+        composites=0.0,
     )
 
 
+def first_batch(trainer: Trainer) -> PromptBatch:
+    s = trainer.settings
+    source = SceneSource(s.seed, s.composites, s.bank, trainer.network.image_size)
+    return collate([PromptDataset(source, (s.clicks, s.boxes), range(1))[0]])
+
+
 class TestTrainer:
-    def test_steps_on_one_batch_lower_its_loss(self, tmp_path: Path) -> None:
-        settings = small_settings(tmp_path)
+    def test_steps_on_one_batch_lower_its_loss(self, settings: Settings) -> None:
         trainer = Trainer(settings)
-        batch = collate([PromptDataset(settings, 0, 0)[0]])
+        batch = first_batch(trainer)
         losses = []
         for _ in range(4):
             trainer.step = 0  # the same correction clicks and learning rate each time
             losses.append(float(trainer.train_on(batch).loss.detach()))
         assert losses[-1] < 0.9 * losses[0]
 
-    def test_leaves_the_memory_of_earlier_frames_alone(self, tmp_path: Path) -> None:
-        settings = small_settings(tmp_path)
+    def test_leaves_the_memory_of_earlier_frames_alone(self, settings: Settings) -> None:
         trainer = Trainer(settings)
         before = copy.deepcopy(trainer.network.state_dict())
-        trainer.train_on(collate([PromptDataset(settings, 0, 0)[0]]))
+        trainer.train_on(first_batch(trainer))
         after = trainer.network.state_dict()
         changed = {k.split(".")[0] for k in before if not torch.equal(before[k], after[k])}
         assert changed == {
@@ -59,10 +66,11 @@ class TestTrainer:
 
 
 class TestRunProcess:
-    def test_stopped_and_resumed_run_equals_an_unbroken_one(self, tmp_path: Path) -> None:
+    def test_stopped_and_resumed_run_equals_an_unbroken_one(self, settings: Settings) -> None:
         states = []
+        run_dir = settings.run_dir
         for name in ("unbroken", "stopped"):
-            settings = small_settings(tmp_path / name)
+            settings = replace(settings, run_dir=run_dir / name)
             settings.run_dir.mkdir()
             stop = settings.run_dir / "stop"
             if name == "stopped":
@@ -78,17 +86,29 @@ class TestRunProcess:
             for key, value in states[0][part].items():
                 assert torch.equal(value, states[1][part][key]), key
 
-    def test_last_step_leaves_figures_and_averaged_weights(self, tmp_path: Path) -> None:
-        run_process(0, small_settings(tmp_path))
+    def test_last_step_leaves_figures_and_averaged_weights(
+        self, settings: Settings, tmp_path: Path
+    ) -> None:
+        run_process(0, settings)
         assert "click_best_of_three" in (tmp_path / "metrics.jsonl").read_text()
         saved = torch.load(tmp_path / "average_000002.pt", weights_only=True)["model"]
         assert {v.dtype for v in saved.values()} == {torch.float16}
 
 
+class TestMinutes:
+    def test_the_clock_ends_a_run_with_the_rate_at_nothing(
+        self, settings: Settings, tmp_path: Path
+    ) -> None:
+        run_process(0, replace(settings, steps=50, minutes=1e-6))
+        state = torch.load(tmp_path / "state.pt", weights_only=True)
+        assert state["step"] == 1
+        assert state["optimisers"][0]["param_groups"][0]["lr"] == pytest.approx(0)
+
+
 class TestLearningRateAt:
     def test_ramps_stays_and_comes_down_to_nothing(self, tmp_path: Path) -> None:
         settings = Settings(run_dir=tmp_path, steps=100, warmup_steps=10, decay_share=0.5)
-        rates = [learning_rate_at(step, settings) for step in range(101)]
+        rates = [learning_rate_at(step, step / 100, settings) for step in range(101)]
         assert rates[0] == pytest.approx(settings.learning_rate / 10)
         assert rates[10] == rates[50] == settings.learning_rate
         assert rates[75] == pytest.approx(settings.learning_rate / 2)
