@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from infer_segment_anything_2.sam2_engine.hardware.forking import free_children
+
 if TYPE_CHECKING:
     from infer_segment_anything_2.sam2_engine.engine import Engine
     from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
@@ -86,6 +88,9 @@ _MODULE_OF = {
     "load_model": "network.loading",
     "to_rgb8": "image.rgb",
 }
+
+# Here, as whoever uses the engine comes by, before torch is loaded.
+free_children()
 
 
 def __getattr__(name: str) -> Any:

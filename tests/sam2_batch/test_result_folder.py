@@ -12,7 +12,7 @@ from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME, ResultFolder
 from infer_segment_anything_2.sam2_batch.result_names import DONE_NAME
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_reading.parameter_rows import ParameterRow
+from infer_segment_anything_2.sam2_reading.parameter_rows import ParameterRow, Value
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
 HW = (4, 5)
@@ -100,7 +100,10 @@ class TestCheck:
         self, row: ParameterRow, tmp_path: Path
     ) -> None:
         key, default = row.key, row.default
-        other = not default if isinstance(default, bool) else type(default)(7)
+        if row.choices:
+            other: Value = next(choice for choice in row.choices if choice != default)
+        else:
+            other = not default if isinstance(default, bool) else type(default)(7)
         folder_of(tmp_path).write(PICTURE, segmentation(1, 0, 0))
         changed = folder_of(tmp_path, **{key: other})
         if key in ("cuda", "points_per_batch"):

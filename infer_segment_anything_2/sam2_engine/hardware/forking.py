@@ -1,20 +1,20 @@
 """What a forked child needs: it has the parent's memory, but none of its threads.
 
-OpenMP still believes in its team: the next parallel region would wait for it for ever. So once this
-process has computed, a child computes with one thread. Locks that some thread of the parent held
-are made anew. (On a GPU PyTorch itself refuses at once, and tells to start processes by "spawn".)
+OpenMP still believes in its team, whoever used it: the next parallel region would wait for it for
+ever. So a child computes with one thread, as PyTorch's own data loaders do. Locks that some thread
+of the parent held are made anew. (On a GPU PyTorch itself refuses at once, and tells to start
+processes by "spawn".)
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from types import TracebackType
 from weakref import WeakSet
 
-import torch
-
-__all__ = ["ProcessLock", "note_computing"]
+__all__ = ["ProcessLock", "free_children"]
 
 
 class ProcessLock:
@@ -43,20 +43,17 @@ class ProcessLock:
 
 
 _locks: WeakSet[ProcessLock] = WeakSet()
-_has_computed = threading.Event()
 
 
-def note_computing() -> None:
-    """Remembers that this process has computed, and so has threads that a child will miss."""
-    _has_computed.set()
+def free_children() -> None:
+    """Sees to the children that this process will fork; to be called before torch is used."""
+    if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+        os.register_at_fork(after_in_child=_in_child)
 
 
 def _in_child() -> None:
     for lock in _locks:
         lock.renew()
-    if _has_computed.is_set():
+    torch = sys.modules.get("torch")  # a process that has not loaded it need not wait for it here
+    if torch is not None and hasattr(torch, "set_num_threads"):
         torch.set_num_threads(1)
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
-    os.register_at_fork(after_in_child=_in_child)

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from infer_segment_anything_2.sam2_engine.hardware.forking import note_computing
-
 __all__ = ["full_teams"]
 
 
@@ -25,10 +23,8 @@ def full_teams() -> Iterator[None]:
     """Switch OpenMP's dynamic mode off for the calling thread, and on again afterwards if it was.
 
     Does nothing where PyTorch's OpenMP is not to be found by name in the process (Windows, whose
-    Ikomia and PyTorch have one each). Also a decorator. A process that forks later is remembered to
-    have computed, see :mod:`.forking`.
+    Ikomia and PyTorch have one each). Also a decorator.
     """
-    note_computing()
     openmp = _loaded_openmp()
     was_dynamic = openmp is not None and bool(openmp.omp_get_dynamic())
     if was_dynamic:

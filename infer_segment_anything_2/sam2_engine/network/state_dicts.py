@@ -57,7 +57,7 @@ def warn_of_gaps(path: Path, version: torch.torch_version.TorchVersion) -> None:
         version: Of the PyTorch that will read it.
     """
     # TorchVersion compares as versions do, also with plain text.
-    if path.suffix.lower() != ".safetensors" and version < _FIRST_TORCH_WITHOUT_KNOWN_GAPS:
+    if not _is_safetensors(path) and version < _FIRST_TORCH_WITHOUT_KNOWN_GAPS:
         _logger.warning(
             "%s: PyTorch %s has known gaps in its protection against weights that run code; these "
             "have no known hash. Use PyTorch %s or newer, or a .safetensors file.",
@@ -65,6 +65,13 @@ def warn_of_gaps(path: Path, version: torch.torch_version.TorchVersion) -> None:
             version,
             _FIRST_TORCH_WITHOUT_KNOWN_GAPS,
         )
+
+
+def _is_safetensors(path: Path) -> bool:
+    try:
+        return kind_of_file(path).format == "safetensors"
+    except OSError:  # what cannot be read is told of when it is read
+        return path.suffix.lower() == ".safetensors"
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ _logger = logging.getLogger("ikomia.infer_segment_anything_2.model_loading")
 PATCH_KEY = "image_encoder.trunk.patch_embed.proj.weight"
 _DEEPEST = 4
 # Names of averaged weights, which are taken only where there are no others.
-_AVERAGES = ("ema", "swa", "average", "shadow")
+_AVERAGES = ("ema", "swa", "average", "shadow", "teacher", "polyak")
 
 
 class _Found(NamedTuple):

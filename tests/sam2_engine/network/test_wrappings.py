@@ -40,6 +40,7 @@ WRAPPINGS: dict[str, Callable[[Tensors], Any]] = {
     "average only": lambda t: {"ema_state_dict": t},
     "SWA": lambda t: {"n_averaged": torch.tensor(5), **prefixed(t, "module.")},
     "plain beside its average": lambda t: {"ema": moved(t), "model": t},
+    "student beside its teacher": lambda t: {"teacher": moved(t), "student": t},
     "average in the same names": lambda t: {
         "state_dict": {**prefixed(moved(t), "model_ema."), **prefixed(t, "model.")}
     },
