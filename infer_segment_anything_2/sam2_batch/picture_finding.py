@@ -111,7 +111,13 @@ def _look_up(
     text: str, out: Path | None, skipped: set[Path], *, recursive: bool
 ) -> list[tuple[Path, str]]:
     """The pictures under one name; adds to ``skipped`` what lies there and is none."""
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # "~nobody/..."
+        raise ImageError(
+            f"There is no picture {text!r}: expected the home folder of a user of this machine "
+            "behind ~, got an unknown name; write the path out."
+        ) from None
     if path.is_file() or (path.is_symlink() and not path.exists()):
         return [(path, path.name)]
     if path.is_dir():

@@ -231,6 +231,7 @@ class TestExitCodes:
         self, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert segment(tmp_path / "nowhere.png", "--out", out) == 2
+        assert segment("~nobody-of-that-name/a.png", "--out", out) == 2
         assert "There is no picture" in capsys.readouterr().err
 
     def test_3_the_weights_are_not_what_they_should_be(
