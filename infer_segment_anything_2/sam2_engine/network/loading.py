@@ -183,8 +183,8 @@ def _first_whole(networks: list[FoundNetwork], path: Path) -> tuple[SAM2Base, Ch
         network.load_state_dict(found.tensors)  # copies, and widens halves to float32
         if refused:
             _logger.warning(
-                "%s: the weights under %s are not whole (%d tensors missing, %d unexpected); those "
-                "under %s are, and are used instead.",
+                "%s: the weights %s are not whole (%d tensors missing, %d unexpected); those "
+                "%s are, and are used instead.",
                 path,
                 networks[0].place,
                 len(refused[0].missing),
@@ -192,11 +192,9 @@ def _first_whole(networks: list[FoundNetwork], path: Path) -> tuple[SAM2Base, Ch
                 found.place,
             )
         elif found.strangers or len(networks) > 1:
-            others = [
-                f"the network under {other.place}" for other in networks if other is not found
-            ]
+            others = [f"the network {one.place}" for one in networks if one is not found]
             _logger.info(
-                "%s: weights are taken from %s; not used: %s.",
+                "%s: the weights %s are used; not used: %s.",
                 path,
                 found.place,
                 listed([*others, *found.strangers]),

@@ -56,7 +56,7 @@ class FoundNetwork(NamedTuple):
     @property
     def place(self) -> str:
         """Where it lies in the file, in words."""
-        place = f"the key '{'.'.join(self.keys)}'" if self.keys else "the file's top level"
+        place = f"under the key '{'.'.join(self.keys)}'" if self.keys else "at the file's top"
         return f"{place}, names that begin with '{self.prefix}'" if self.prefix else place
 
 

@@ -128,7 +128,7 @@ def test_what_is_not_used_is_named(
     heads = {f"head.{number}": torch.ones(1) for number in range(5)}
     load_own(save({"state_dict": {**prefixed(nano_tensors, "sam."), **heads}}))
     text = "\n".join(record.getMessage() for record in told)
-    assert "from the key 'state_dict', names that begin with 'sam.'" in text
+    assert "weights under the key 'state_dict', names that begin with 'sam.' are used" in text
     assert "not used: head.0, head.1, head.2 and 2 more." in text
 
 
