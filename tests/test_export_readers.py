@@ -130,9 +130,10 @@ class TestYoloForProgramsThatDrawTheLine:
             write_yolo(Path(folder) / "a.txt", set_of(mask_hw))
             line = (Path(folder) / "a.txt").read_text()
         # Labels are held as float32 by both.
-        ring = np.float32(ring_of(line, (1, 1))) * np.float32(mask_hw.shape[::-1])
+        hw = (mask_hw.shape[0], mask_hw.shape[1])
+        ring = ring_of(line, (1, 1)).astype(np.float32) * np.array(hw[::-1], np.float32)
         for whole in (np.trunc, np.rint):
-            assert np.array_equal(drawn(ring, mask_hw.shape, whole), mask_hw)
+            assert np.array_equal(drawn(ring.astype(float), hw, whole), mask_hw)
 
     @each_shape
     def test_rings_enclose_an_area_within_the_picture(self, mask_hw: Mask, tmp_path: Path) -> None:

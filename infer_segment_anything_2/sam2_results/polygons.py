@@ -209,7 +209,8 @@ def drawn_in(ring: Ring, before_px: float, after_px: float) -> npt.NDArray[np.fl
     # One of a corner's two lines is level and sets its y, the other is upright and sets its x.
     steps = ahead + behind
     inwards = np.column_stack([-steps[:, 1], steps[:, 0]])
-    return ring + np.where(inwards > 0, before_px, -after_px)
+    moved: npt.NDArray[np.float64] = ring + np.where(inwards > 0, before_px, -after_px)
+    return moved
 
 
 def joined(rings: Sequence[_AnyRing]) -> _AnyRing:

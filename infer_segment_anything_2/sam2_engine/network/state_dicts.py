@@ -58,8 +58,8 @@ def warn_of_gaps(path: Path, version: torch.torch_version.TorchVersion) -> None:
         path: A file without a known hash.
         version: Of the PyTorch that will read it.
     """
-    # TorchVersion compares as versions do, also with plain text.
-    if not _is_safetensors(path) and version < _FIRST_TORCH_WITHOUT_KNOWN_GAPS:
+    # TorchVersion compares as versions do, also with plain text. The file is looked at last.
+    if version < _FIRST_TORCH_WITHOUT_KNOWN_GAPS and not _is_safetensors(path):
         _logger.warning(
             "%s: PyTorch %s has known gaps in its protection against weights that run code; these "
             "have no known hash. Use PyTorch %s or newer, or a .safetensors file.",

@@ -170,8 +170,8 @@ class _Download:
 
     def words(self, error: requests.RequestException) -> str:
         """Why a request failed; a redirect may have led to another server than ours."""
-        url = (error.request.url if error.request is not None else None) or self.url
-        return reason_in_words(error, peer_of(url), self.limits.read_s)
+        url = error.request.url if error.request is not None else None
+        return reason_in_words(error, peer_of(str(url or self.url)), self.limits.read_s)
 
     def fail_offline(self, cause: Exception) -> NoReturn:
         """Raises the error that says that there is no network, and the two ways to do without."""
