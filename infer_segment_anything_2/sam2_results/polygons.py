@@ -209,8 +209,7 @@ def drawn_in(ring: Ring, before_px: float, after_px: float) -> npt.NDArray[np.fl
     # One of a corner's two lines is level and sets its y, the other is upright and sets its x.
     steps = ahead + behind
     inwards = np.column_stack([-steps[:, 1], steps[:, 0]])
-    moved: npt.NDArray[np.float64] = ring + np.where(inwards > 0, before_px, -after_px)
-    return moved
+    return ring.astype(np.float64) + np.where(inwards > 0, before_px, -after_px)
 
 
 def joined(rings: Sequence[_AnyRing]) -> _AnyRing:
