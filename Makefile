@@ -15,7 +15,7 @@ TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.
 export SAM2_BUILD_CUDA := 0
 export IKOMIA_AUTO_COMPLETION := 0
 
-.PHONY: help setup demo page test check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
+.PHONY: help setup demo page test test-slow check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,7 +41,7 @@ demo: setup  ## segment some photos through an Ikomia workflow, into demo_output
 page: setup  ## point and tune in the browser, on a photo and with the bundled model
 	$(BIN)/python -m scripts.page
 
-test: check unit  ## what CI runs: style, types, layering, all tests
+test: check unit  ## what CI runs: style, types, layering, the tests
 
 check: setup  ## style, types and layering
 	$(BIN)/ruff check
@@ -49,8 +49,11 @@ check: setup  ## style, types and layering
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: setup  ## the tests
-	$(BIN)/python -m pytest
+unit: setup  ## the tests but for the slow ones, in less than 15 minutes of CPU
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup  ## the slow ones: official shapes against Meta's code, the pictures of the documentation
+	$(BIN)/python -m pytest -m slow
 
 install: setup  ## link the plugin into your own Ikomia
 	mkdir -p $(IKOMIA_HOME)/Plugins/Python

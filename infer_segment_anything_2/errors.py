@@ -23,7 +23,7 @@ what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "CancelledError",
@@ -39,6 +39,7 @@ __all__ = [
     "PromptError",
     "SegmentAnythingError",
     "first_line",
+    "listed",
     "nearest",
     "quoted",
     "shortened",
@@ -129,6 +130,13 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text, at most 300 characters; its type where it has none."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Names in a row: at most so many of them, and how many more there are."""
+    more = len(names) - most
+    shown = ", ".join(shortened(name) for name in names[:most])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def shortened(text: str, longest: int = _LONGEST_QUOTE) -> str:

@@ -41,7 +41,7 @@ from infer_segment_anything_2.sam2_batch.prompts_file import read_prompts, with_
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
 from infer_segment_anything_2.sam2_batch.terminal import Progress, duration, log_shown
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
-from infer_segment_anything_2.sam2_reading.tiff_files import is_tiff
+from infer_segment_anything_2.sam2_reading.tiff_files import georeference_of
 from infer_segment_anything_2.segmentation import Segmenter
 
 __all__ = ["main"]
@@ -120,9 +120,11 @@ def _check_map(
     """Refuses what would put pictures where they do not lie."""
     if "geojson" not in formats:
         return
-    # Whether a TIFF brings its own transform is seen when it is read.
-    may_bring_own = any(is_tiff(picture.path) for picture in pictures)
-    if options.crs and options.affine is None and not may_bring_own:
+    if (
+        options.crs
+        and options.affine is None
+        and not any(georeference_of(picture.path) for picture in pictures)
+    ):
         raise ParameterError(
             f"--crs {options.crs} needs the transform from pixels to its coordinates, got none, "
             "and no picture that brings its own; give --affine A,B,C,D,E,F too, or leave --crs "
@@ -221,7 +223,9 @@ def _segment_all(
             progress.begin(picture)
             picture_begun_s = time.monotonic()
             write = partial(results.write, content=Fingerprint.of(picture.path))
-            done = segment_picture(picture, segmenter, parameters, write, progress.show_stage)
+            done = segment_picture(
+                picture, segmenter, parameters, write, progress.show_stage, results.check_place
+            )
             progress.end()
             _tell(done, time.monotonic() - picture_begun_s, progress, verbose=options.verbose)
             failures += done.error is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import re
 import sys
@@ -209,7 +210,7 @@ def _add_file_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--out",
-        type=Path,
+        type=_folder,
         default=Path("sam2_results"),
         metavar="FOLDER",
         help="folder for it (default %(default)s)",
@@ -344,6 +345,17 @@ def _box(text: str) -> list[float]:
 def _affine(text: str) -> Affine:
     a, b, c, d, e, f = _numbers(text, (6,), "10,0,500000,0,-10,4000000")
     return a, b, c, d, e, f
+
+
+def _folder(text: str) -> Path:
+    home = Path(text).parts[0] if Path(text).parts else ""
+    with contextlib.suppress(RuntimeError):  # there is no such user
+        if not home.startswith("~") or Path(home).expanduser().is_dir():
+            return Path(text).expanduser()
+    raise argparse.ArgumentTypeError(
+        f"expected a folder, got {text!r} in the home of a user who has none here; write the path "
+        f"out, or ./{text} for a folder of that name"
+    )
 
 
 def _fraction(text: str) -> float:
