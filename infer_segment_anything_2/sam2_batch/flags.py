@@ -30,9 +30,8 @@ examples:
   everything in a picture:
     {_PROGRAM} segment cat.jpg
 
-  the same at once and without network, with the toy that comes along; it is less sure of itself:
-    {_PROGRAM} segment cat.jpg --model-name sam2_demo_nano \\
-        --iou-thresh 0.5 --stability-score-thresh 0.5
+  the same at once and without network, with the toy that comes along:
+    {_PROGRAM} segment cat.jpg --model-name sam2_demo_nano
 
   one object by a click, better by a second click beside it (label 0 = not this):
     {_PROGRAM} segment cat.jpg --point 500,375 --point 80,90,0
