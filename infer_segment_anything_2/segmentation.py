@@ -29,7 +29,7 @@ from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
 if TYPE_CHECKING:  # what loads torch
     from infer_segment_anything_2.sam2_engine.engine import Engine
-    from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
+    from infer_segment_anything_2.sam2_engine.everything.candidates import GenerationResult
     from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 
 __all__ = ["OnStage", "Segmentation", "Segmenter", "provenance"]

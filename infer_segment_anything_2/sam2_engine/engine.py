@@ -12,13 +12,12 @@ from torch import Tensor
 
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
-from infer_segment_anything_2.sam2_engine.everything.generation import (
+from infer_segment_anything_2.sam2_engine.everything.candidates import (
+    Candidates,
     GenerationResult,
-    generate,
-    search_crops,
+    search_key,
 )
-from infer_segment_anything_2.sam2_engine.everything.generation import cleaned as cleaned_result
-from infer_segment_anything_2.sam2_engine.everything.tiles import generate_tiled
+from infer_segment_anything_2.sam2_engine.everything.generation import search
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding, embed_image
@@ -40,6 +39,8 @@ from infer_segment_anything_2.sam2_engine.tracking.tracker import TrackedFrame, 
 __all__ = ["Engine"]
 
 _DEFAULT_CACHE_BYTES = 256 * 2**20
+# One search with all its logits, and the run lengths of many masks.
+_DEFAULT_CANDIDATE_BYTES = 384 * 2**20
 _WHOLE = 100
 _REMEDY = (
     "Take a smaller model_name, set cuda to False to compute on the CPU, or close what else uses "
@@ -53,13 +54,24 @@ class Engine:
     Args:
         model: The loaded network; its device and precision are the engine's.
         cache_bytes: How much the remembered pictures may take, on the model's device.
+        candidate_bytes: How much what everything runs found may take, to be filtered again; 0
+            keeps nothing.
     """
 
     @full_teams()
-    def __init__(self, model: LoadedModel, *, cache_bytes: int = _DEFAULT_CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        cache_bytes: int = _DEFAULT_CACHE_BYTES,
+        candidate_bytes: int = _DEFAULT_CANDIDATE_BYTES,
+    ) -> None:
         self.model = model
         self._decoder = FastMaskDecoder(model.network, dtype=model.precision)
         self._cache: EmbeddingCache[PreparedImage] = EmbeddingCache(cache_bytes)
+        self._candidates: EmbeddingCache[Candidates] = EmbeddingCache(
+            candidate_bytes, lambda found: found.nbytes
+        )
         self._tracker = Tracker(model.network, model.precision)
         # Alone, so that a video does not push the pictures out, and a paused frame is still there.
         self._last_frame: Embedding | None = None
@@ -143,35 +155,76 @@ class Engine:
         cleaning: CleaningSettings | None = None,
         on_progress: OnProgress | None = None,
     ) -> GenerationResult:
-        """Finds masks of everything; see :func:`.everything.generation.generate`.
+        """Finds masks of everything; see :func:`.everything.generation.search`.
+
+        What was found on the last pictures is kept, within ``candidate_bytes``: a run that differs
+        from an earlier one in its filters only is answered from there, with the same masks as by a
+        new search, at once.
 
         Args:
             image_rgb_hwc: H x W x 3 RGB; never changed.
             settings: The grid and the filters; Meta's defaults if None.
             input_size_percent: As in :meth:`embed`.
             tiles: Search a big picture in tiles too; crop layers are not used then. See
-                :func:`.everything.tiles.generate_tiled`.
+                :mod:`.everything.tiles`.
             cleaning: What is done to the finished masks; nothing if None.
             on_progress: Called with the numbers of points done and in all.
         """
         settings = settings or GridSettings()
+        key = f"{image_digest(image_rgb_hwc)}@{input_size_percent} {tiles} {search_key(settings)}"
+        found = self._candidates.get(key)
+        if found is None or not found.serves(settings):
+            found = self.candidates(
+                image_rgb_hwc,
+                # Asked again on the same picture: someone tunes, and will ask for less again.
+                settings if found is None else settings.widened(),
+                input_size_percent=input_size_percent,
+                tiles=tiles,
+                on_progress=on_progress,
+            )
+        elif on_progress is not None:
+            on_progress(found.n_points, found.n_points)
+        result = found.filtered(settings, cleaning)
+        self._candidates.put(key, found)  # only now, with the masks that were written
+        return result
+
+    @full_teams()
+    def candidates(
+        self,
+        image_rgb_hwc: npt.NDArray[np.uint8],
+        settings: GridSettings | None = None,
+        *,
+        input_size_percent: int = _WHOLE,
+        tiles: TileSettings | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Candidates:
+        """Searches for masks of everything, to be filtered later, as often as wanted.
+
+            found = engine.candidates(image_rgb_hwc, GridSettings().widened())
+            result = found.filtered(replace(found.settings, pred_iou_thresh=0.7), cleaning)
+
+        Never looks anything up, and keeps only the picture's features: the value is the caller's.
+
+        Args:
+            image_rgb_hwc: H x W x 3 RGB; never changed.
+            settings: The grid; its ``pred_iou_thresh`` and ``stability_score_thresh`` are the least
+                that can be asked for later, the other filters do not matter yet. Meta's defaults
+                if None.
+            input_size_percent: As in :meth:`embed`.
+            tiles: As in :meth:`generate`.
+            on_progress: Called with the numbers of points done and in all.
+        """
+        settings = settings or GridSettings()
         in_parts = tiles is not None or settings.crop_n_layers > 0
-        network_and_picture = (
+        return search(
             # Features of many parts would push all others out, and stand beside the encoder's peak.
             partial(self.embed, input_size_percent=input_size_percent, remember=not in_parts),
             self._decoder,
             image_rgb_hwc,
+            settings,
+            tiles,
+            on_progress,
         )
-        if tiles is None:
-            result = generate(*network_and_picture, settings, on_progress)
-        else:
-            result = generate_tiled(
-                lambda crops: search_crops(*network_and_picture, settings, crops, on_progress),
-                (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
-                settings,
-                tiles,
-            )
-        return result if cleaning is None else cleaned_result(result, cleaning)
 
     @full_teams()
     def track(

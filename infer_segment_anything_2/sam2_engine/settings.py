@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -196,3 +196,17 @@ class GridSettings:
     prefer_stable: bool = True
     region_of_interest: tuple[Polygon, ...] | None = None
     duplicates: DuplicateRule = "box"
+
+    def widened(self) -> GridSettings:
+        """The settings of a search that can be asked for less later: see ``Engine.candidates``.
+
+        Keeps every stability, and predicted IoUs above 0.5, or above its own threshold if lower.
+        """
+        return replace(
+            self,
+            pred_iou_thresh=min(self.pred_iou_thresh, _WIDENED_IOU),
+            stability_score_thresh=0.0,
+        )
+
+
+_WIDENED_IOU = 0.5
