@@ -15,7 +15,7 @@ TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.
 export SAM2_BUILD_CUDA := 0
 export IKOMIA_AUTO_COMPLETION := 0
 
-.PHONY: help setup demo test check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
+.PHONY: help setup demo page test check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ $(READY): requirements.txt pyproject.toml
 
 demo: setup  ## segment some photos through an Ikomia workflow, into demo_output/
 	$(BIN)/python -m scripts.demo
+
+page: setup  ## point and tune in the browser, on a photo and with the bundled model
+	$(BIN)/python -m scripts.page
 
 test: check unit  ## what CI runs: style, types, layering, all tests
 

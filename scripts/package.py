@@ -23,7 +23,7 @@ NAME = "infer_segment_anything_2"
 DIST = REPOSITORY / "dist"
 HOME_PAGE = "https://github.com/Ikomia-hub/infer_segment_anything_2"
 
-PLUGIN_SUFFIXES = {".py", ".pt", ".yaml", ".png"}
+PLUGIN_SUFFIXES = {".py", ".pt", ".yaml", ".png", ".html", ".css", ".js", ".svg"}
 FIRST_INSTALLED = ("torch", "torchvision")
 BUILD_TOOLS = ("setuptools", "wheel")
 

@@ -35,6 +35,7 @@ from infer_segment_anything_2.sam2_batch.flags import make_parser
 from infer_segment_anything_2.sam2_batch.folder_run import PictureDone, segment_picture
 from infer_segment_anything_2.sam2_batch.formats import ExportOptions
 from infer_segment_anything_2.sam2_batch.models import run_models
+from infer_segment_anything_2.sam2_batch.page_command import run_page
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
 from infer_segment_anything_2.sam2_batch.prompts_file import read_prompts, with_prompts
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code; see the help text.
     """
     try:
-        options = make_parser(_segment, run_models).parse_args(arguments)
+        options = make_parser(_segment, run_models, run_page).parse_args(arguments)
     except SystemExit as leaving:  # argparse has said what is wrong, or printed the help
         return leaving.code if isinstance(leaving.code, int) else EXIT_WRONG_CALL
     try:

@@ -14,6 +14,7 @@ from infer_segment_anything_2.errors import nearest
 from infer_segment_anything_2.exports import Affine
 from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
+from infer_segment_anything_2.sam2_batch.page_command import PAGE_GROUPS, add_page_flags
 from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, ParameterRow
 
 __all__ = ["make_parser"]
@@ -44,6 +45,9 @@ examples:
 
   a folder, more small objects, resumed by the same command when stopped:
     {_PROGRAM} segment photos --points-per-side 64 --crop-n-layers 1 --out results
+
+  the same in the browser, by clicks and sliders:
+    {_PROGRAM} page photos --out results
 
   which weights there are, and fetching some:
     {_PROGRAM} models
@@ -112,12 +116,14 @@ def _flags_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str
 def make_parser(
     segment: Command,
     models: Command,
+    page: Command,
 ) -> argparse.ArgumentParser:
     """Makes the parser of the command line.
 
     Args:
         segment: What runs ``segment``; becomes the result's ``command``.
         models: What runs ``models``.
+        page: What runs ``page``.
 
     Returns:
         A parser whose result holds, for each parameter row, the text that was given or None.
@@ -133,6 +139,7 @@ def make_parser(
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands).set_defaults(command=segment)
     _add_models(commands).set_defaults(command=models)
+    _add_page(commands).set_defaults(command=page)
     return parser
 
 
@@ -284,6 +291,28 @@ def _add_models(
         metavar="NAME",
         help="which (check: all that are here, if none is named)",
     )
+    _add_verbose(parser)
+    return parser
+
+
+def _add_page(commands: argparse._SubParsersAction[_Parser]) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "page",
+        usage="%(prog)s PICTURE [PICTURE ...] [--out FOLDER] [more flags]",
+        help="point and tune in the browser, and take the parameters along",
+        description="Open pictures in the browser: click on objects, draw boxes, move thresholds, "
+        "and copy what gives the same masks in Ikomia or on the command line. Only this machine "
+        "can reach the page.",
+        epilog=f"examples:\n  {_PROGRAM} page cat.jpg\n"
+        f"  {_PROGRAM} page photos --model-name sam2_demo_nano --out results",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_page_flags(parser)
+    groups = {key: parser.add_argument_group(GROUP_TITLES[key]) for key in sorted(PAGE_GROUPS)}
+    for row in ROWS:
+        if row.group in groups:
+            _add_row(groups[row.group], row)
     _add_verbose(parser)
     return parser
 

@@ -61,7 +61,17 @@ class TestContent:
         }
         added = {"README.md", "LICENSE", "requirements1.txt", "requirements2.txt"}
         assert set(names_in(archive)) == own | added
-        assert {Path(name).suffix for name in own} == {".py", ".pt", ".yaml", ".png"}
+        kinds = {
+            ".py",
+            ".pt",
+            ".yaml",
+            ".png",
+            ".html",
+            ".css",
+            ".js",
+            ".svg",
+        }  # the page is plain files
+        assert {Path(name).suffix for name in own} == kinds
         folders = {name.split("/")[0] for name in own if "/" in name}
         assert folders == {*SHELVES, "demo_model", "icons"}
 

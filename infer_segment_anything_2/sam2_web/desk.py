@@ -1,0 +1,246 @@
+"""The pictures on the page and the work on them; what the server's routes call.
+
+A tab sends parameters, exactly those of Ikomia and the command line, and gets what a run with them
+gives: :meth:`Segmenter.segment` is the only way to a mask here too. What a tab shows is its own;
+the desk keeps pictures and the network only, so tabs do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from infer_segment_anything_2.errors import CancelledError, ParameterError
+from infer_segment_anything_2.parameters import Parameters, check_names, stringify
+from infer_segment_anything_2.request import raise_first, text_errors
+from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
+from infer_segment_anything_2.sam2_reading.picture_files import read_picture_file
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
+from infer_segment_anything_2.sam2_web.remembered import Remembered
+from infer_segment_anything_2.sam2_web.workflow_file import write_workflow
+from infer_segment_anything_2.segmentation import Segmenter
+
+__all__ = ["Desk", "Jobs", "OpenPicture", "PagePicture", "WriteResults"]
+
+WriteResults = Callable[["PagePicture", Segmentation, Sequence[str]], Sequence[Path]]
+"""Writes a picture's results in some formats and gives their paths; may raise ``ExportError``."""
+
+_OPEN_PICTURES = 3
+_JPEG_QUALITY = 90
+_WORKFLOW_ENDING = "_workflow.json"
+
+
+@dataclass(frozen=True)
+class PagePicture:
+    """A picture that the page offers.
+
+    Attributes:
+        path: Where it lies.
+        name: As the page calls it.
+        result_name: What the names of its results begin with.
+    """
+
+    path: Path
+    name: str
+    result_name: str
+
+
+@dataclass(frozen=True, eq=False)
+class OpenPicture:
+    """A picture in memory.
+
+    Attributes:
+        image_rgb_hwc: Its pixels, uint8.
+        notes: What there is to say about the file.
+    """
+
+    image_rgb_hwc: npt.NDArray[np.uint8]
+    notes: tuple[str, ...]
+
+
+class Jobs:
+    """How far runs are, and the wish to stop them; by names that the tabs chose."""
+
+    def __init__(self) -> None:
+        self._progress: dict[str, tuple[str, int, int]] = {}
+        self._stopped: set[str] = set()
+        self._lock = Lock()
+
+    def watcher(self, job: str) -> Callable[[str, int, int], None]:
+        """The progress callback of a run; raises ``CancelledError`` once it was stopped."""
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            with self._lock:
+                self._progress[job] = (stage, done, total)
+                if job in self._stopped:
+                    raise CancelledError("The run was stopped.")
+
+        return on_progress
+
+    def progress(self, job: str) -> tuple[str, int, int]:
+        """Stage, steps done, steps in all; nothing of nothing before a run has begun."""
+        return self._progress.get(job, ("", 0, 0))
+
+    def stop(self, job: str) -> None:
+        """Ends a run between two steps; no matter whether it has begun."""
+        with self._lock:
+            self._stopped.add(job)
+
+    def forget(self, job: str) -> None:
+        """Drops what is known of a run that has ended."""
+        with self._lock:
+            self._progress.pop(job, None)
+            self._stopped.discard(job)
+
+
+class Desk:
+    """Pictures, parameters and the network behind one page.
+
+    Args:
+        pictures: What is offered, at least one.
+        parameters: What all runs start from: the flags of the command.
+        write_results: Writes the results of a picture; see :data:`WriteResults`.
+        folder: Where results go, and what is remembered of each picture.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[PagePicture],
+        parameters: Parameters,
+        write_results: WriteResults,
+        folder: Path,
+    ) -> None:
+        self.pictures = tuple(pictures)
+        self.parameters = parameters
+        self.folder = folder
+        self.remembered = Remembered(folder)
+        self.jobs = Jobs()
+        self._write_results = write_results
+        self._segmenter = Segmenter()
+        self._open: OrderedDict[int, OpenPicture] = OrderedDict()
+        self._lock = Lock()
+
+    def load(self) -> str:
+        """Loads the network, fetching it where need be; returns the device that it is on.
+
+        Raises:
+            SegmentAnythingError: It cannot be had or used.
+        """
+        return str(self._segmenter.load(self.parameters).model.device)
+
+    def read(self, given: Mapping[str, object]) -> Parameters:
+        """The parameters of a run, from those that a tab has set.
+
+        Raises:
+            ParameterError: A name or a value is wrong, or a value is not the page's to choose.
+            PromptError: A prompt makes no sense in itself.
+        """
+        check_names(given)
+        for key in _NOT_FROM_THE_PAGE & given.keys():
+            raise ParameterError(
+                f"{key} is set where the page was started, not on it; stop the page, and start it "
+                f"with --{key.replace('_', '-')}.",
+                key=key,
+            )
+        parameters = Parameters.from_strings(stringify(given), base=self.parameters)
+        raise_first(text_errors(parameters))
+        return parameters
+
+    def picture(self, number: int) -> OpenPicture:
+        """A picture's pixels; the last few stay in memory.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        with self._lock:
+            known = self._open.pop(number, None)
+            if known is None:
+                content = read_picture_file(self.pictures[number].path)
+                image_rgb_hwc = to_rgb8(content.pixels_hwc)
+                image_rgb_hwc.flags.writeable = False
+                known = OpenPicture(image_rgb_hwc, content.notes)
+            self._open[number] = known
+            while len(self._open) > _OPEN_PICTURES:
+                self._open.popitem(last=False)
+        return known
+
+    def segment(
+        self, number: int, given: Mapping[str, object], job: str
+    ) -> tuple[Segmentation, float]:
+        """Runs on a picture; returns what came out, and the milliseconds that it took.
+
+        Args:
+            number: Of the picture.
+            given: The parameters that the tab has set.
+            job: The name by which the run can be watched and stopped.
+
+        Raises:
+            SegmentAnythingError: Something is wrong, or the run was stopped.
+        """
+        parameters = self.read(given)
+        image_rgb_hwc = self.picture(number).image_rgb_hwc
+        began_s = time.perf_counter()
+        try:
+            found = self._segmenter.segment(
+                image_rgb_hwc, parameters, on_progress=self.jobs.watcher(job)
+            )
+        finally:
+            self.jobs.forget(job)
+        return found, 1000 * (time.perf_counter() - began_s)
+
+    def write(
+        self, number: int, given: Mapping[str, object], formats: Sequence[str], job: str
+    ) -> list[str]:
+        """Runs on a picture and writes the results; returns the names of what was written.
+
+        Raises:
+            SegmentAnythingError: Something is wrong, or cannot be written.
+        """
+        found, _ = self.segment(number, given, job)
+        paths = self._write_results(self.pictures[number], found, formats)
+        return [path.name for path in paths]
+
+    def write_workflow(self, number: int, given: Mapping[str, object]) -> str:
+        """Writes a run as a workflow file into the results' folder; returns its name.
+
+        Raises:
+            SegmentAnythingError: A parameter is wrong, or the file cannot be written.
+        """
+        path = self.folder / f"{self.pictures[number].result_name}{_WORKFLOW_ENDING}"
+        write_workflow(self.read(given), path)
+        return path.name
+
+    def part_jpeg(self, number: int, box_xyxy_px: tuple[int, int, int, int], most_px: int) -> bytes:
+        """A part of a picture as JPEG, shrunk where its longer side has more than ``most_px``.
+
+        Raises:
+            ImageError: It cannot be read.
+            ParameterError: The part lies outside.
+        """
+        image_rgb_hwc = self.picture(number).image_rgb_hwc
+        height, width = image_rgb_hwc.shape[:2]
+        left, top, right, bottom = box_xyxy_px
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            raise ParameterError(
+                f"The part {list(box_xyxy_px)} is not within the picture of {width} x {height} "
+                "pixels; ask for one that is."
+            )
+        part = Image.fromarray(image_rgb_hwc[top:bottom, left:right])
+        if max(part.size) > most_px:
+            part.thumbnail((most_px, most_px), Image.Resampling.BOX, reducing_gap=None)
+        written = io.BytesIO()
+        part.save(written, "JPEG", quality=_JPEG_QUALITY)
+        return written.getvalue()
+
+
+# Paths, and what would load another network behind the backs of other tabs.
+_NOT_FROM_THE_PAGE = frozenset({"model_name", "model_path", "cuda", "precision"})
