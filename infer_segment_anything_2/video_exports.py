@@ -42,7 +42,7 @@ from infer_segment_anything_2.sam2_results.whole_files import (
 
 __all__ = [
     "MOST_MOTS_ID",
-    "VideoFacts",
+    "ClipFacts",
     "frame_masks",
     "frame_sightings",
     "write_boxes",
@@ -60,7 +60,7 @@ _MOTS_IGNORED = 10
 
 
 @dataclass(frozen=True)
-class VideoFacts:
+class ClipFacts:
     """What the files say of the video.
 
     Attributes:
@@ -85,7 +85,7 @@ class VideoFacts:
         return [f"{self.name}/{number:05d}.jpg" for number in range(len(self.times_s))]
 
 
-def write_masklets(path: Path, masklets: Masklets, facts: VideoFacts) -> None:
+def write_masklets(path: Path, masklets: Masklets, facts: ClipFacts) -> None:
     """Writes SA-V's JSON: ``masklet[frame][place of the object]`` is a COCO RLE.
 
     ``masklet_id`` holds the objects' ids in the order of those places. Beside SA-V's own keys stand
@@ -134,7 +134,7 @@ def write_masklets(path: Path, masklets: Masklets, facts: VideoFacts) -> None:
     write_json(path, content)
 
 
-def write_coco_video(path: Path, masklets: Masklets, facts: VideoFacts) -> None:
+def write_coco_video(path: Path, masklets: Masklets, facts: ClipFacts) -> None:
     """Writes YouTube-VIS's JSON: COCO with one annotation per object, a list over the frames.
 
     ``segmentations``, ``bboxes`` and ``areas`` are None where the object is absent. ``score`` is
@@ -182,7 +182,7 @@ def write_coco_video(path: Path, masklets: Masklets, facts: VideoFacts) -> None:
     write_json(path, content)
 
 
-def write_mots(path: Path, masklets: Masklets, facts: VideoFacts) -> None:
+def write_mots(path: Path, masklets: Masklets, facts: ClipFacts) -> None:
     """Writes MOTS' text: frame, class * 1000 + object id, class, height, width, RLE in each line.
 
     Classes are 1 for "car" and 2 for "pedestrian" or "person", as KITTI MOTS has them; others
@@ -210,7 +210,7 @@ def write_mots(path: Path, masklets: Masklets, facts: VideoFacts) -> None:
     write_text(path, "".join(lines))
 
 
-def write_davis(folder: Path, masklets: Masklets, facts: VideoFacts) -> None:
+def write_davis(folder: Path, masklets: Masklets, facts: ClipFacts) -> None:
     """Writes a palette PNG per frame, named "00012.png", and removes earlier ones.
 
     See :func:`.frame_pictures.write_davis_frame`.
@@ -223,7 +223,7 @@ def write_davis(folder: Path, masklets: Masklets, facts: VideoFacts) -> None:
         write_davis_frame(folder, number, frame_masks(masklets, number))
 
 
-def write_boxes(path: Path, masklets: Masklets, facts: VideoFacts) -> None:
+def write_boxes(path: Path, masklets: Masklets, facts: ClipFacts) -> None:
     """Writes a table: a row per frame and object; an absent one has no box.
 
     The box is the outermost pixels of the mask, inclusive; ``state`` is "prompted", "tracked" or

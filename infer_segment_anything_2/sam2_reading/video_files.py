@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame as DecodedFrame
     from av.video.stream import VideoStream
 
-__all__ = ["Camera", "FrameFolder", "Video", "VideoFile", "VideoFrame"]
+__all__ = ["Camera", "ClipFrame", "FrameFolder", "Video", "VideoFile"]
 
 _KEPT_BYTES = 128 * 2**20  # of frames that are decoded forwards to be had backwards
 _QUARTER_DEG = 90
@@ -36,7 +36,7 @@ _USUAL_RATE = Fraction(25)
 
 
 @dataclass(frozen=True, eq=False)
-class VideoFrame:
+class ClipFrame:
     """One frame of a video.
 
     Attributes:
@@ -77,7 +77,7 @@ class Video(Protocol):
     stated_count: int | None
     is_live: bool
 
-    def frames(self) -> Iterator[VideoFrame]:
+    def frames(self) -> Iterator[ClipFrame]:
         """All frames from the first on.
 
         Raises:
@@ -86,7 +86,7 @@ class Video(Protocol):
         """
         ...
 
-    def frames_backwards(self, last: int) -> Iterator[VideoFrame]:
+    def frames_backwards(self, last: int) -> Iterator[ClipFrame]:
         """The frames from number ``last`` back to the first.
 
         Raises:
@@ -112,20 +112,20 @@ class FrameFolder:
         self._files = tuple(files)
         self._rate = frames_per_second
 
-    def frames(self) -> Iterator[VideoFrame]:
+    def frames(self) -> Iterator[ClipFrame]:
         """All frames from the first on; see :meth:`Video.frames`."""
         return map(self._read, range(len(self._files)))
 
-    def frames_backwards(self, last: int) -> Iterator[VideoFrame]:
+    def frames_backwards(self, last: int) -> Iterator[ClipFrame]:
         """The frames back to the first; see :meth:`Video.frames_backwards`."""
         if last >= len(self._files):
             raise _no_frame(self.name, last, len(self._files))
         return map(self._read, range(last, -1, -1))
 
-    def _read(self, number: int) -> VideoFrame:
+    def _read(self, number: int) -> ClipFrame:
         try:
             pixels = read_picture_file(self._files[number]).pixels_hwc
-            return VideoFrame(number, number / self._rate, to_rgb8(pixels))
+            return ClipFrame(number, number / self._rate, to_rgb8(pixels))
         except ImageError as error:
             raise ImageError(f"Frame {number} of {self.name}: {error}") from error
 
@@ -147,16 +147,16 @@ class VideoFile:
             self.is_live = container.duration is None and not stream.frames
             self.stated_count: int | None = stream.frames or None
 
-    def frames(self) -> Iterator[VideoFrame]:
+    def frames(self) -> Iterator[ClipFrame]:
         """All frames from the first on; see :meth:`Video.frames`."""
         number = -1
         with self._opened() as (container, stream):
             for number, (decoded, time_s) in enumerate(self._timed(container, stream)):
-                yield VideoFrame(number, time_s, _upright(decoded))
+                yield ClipFrame(number, time_s, _upright(decoded))
         if number < 0:
             raise ImageError(f"The video {self.name} has no frame that can be read; save it again.")
 
-    def frames_backwards(self, last: int) -> Iterator[VideoFrame]:
+    def frames_backwards(self, last: int) -> Iterator[ClipFrame]:
         """The frames back to the first; see :meth:`Video.frames_backwards`.
 
         They are decoded in stretches of bounded memory, each from a point where a decoder can
@@ -169,7 +169,7 @@ class VideoFile:
             frames = self._between(first, stop, line)
             while frames:
                 stop -= 1
-                yield VideoFrame(stop, line.times_s[stop], frames.pop())
+                yield ClipFrame(stop, line.times_s[stop], frames.pop())
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
@@ -311,7 +311,7 @@ class Camera:
                 "video file, a folder of frames or an address."
             )
 
-    def frames(self) -> Iterator[VideoFrame]:
+    def frames(self) -> Iterator[ClipFrame]:
         """All frames from now on; see :meth:`Video.frames`."""
         begun_s = time.monotonic()
         number = 0
@@ -321,12 +321,12 @@ class Camera:
                 if not is_there:
                     raise ImageError(f"The {self.name} gave no frame {number}; plug it in again.")
                 image_rgb_hwc = np.ascontiguousarray(picture_bgr_hwc[..., ::-1])
-                yield VideoFrame(number, time.monotonic() - begun_s, image_rgb_hwc)
+                yield ClipFrame(number, time.monotonic() - begun_s, image_rgb_hwc)
                 number += 1
         finally:
             self._capture.release()
 
-    def frames_backwards(self, last: int) -> Iterator[VideoFrame]:
+    def frames_backwards(self, last: int) -> Iterator[ClipFrame]:
         """There is no way back."""
         raise ImageError(f"The {self.name} cannot be read backwards from frame {last}.")
 

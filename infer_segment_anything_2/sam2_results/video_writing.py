@@ -43,16 +43,17 @@ def opened_video(path: Path) -> Iterator[VideoWriter]:
         try:
             yield writer
         finally:
-            writer.close()
-            if temporary.exists():
-                temporary.replace(path)
+            try:
+                writer.close()
+                if temporary.exists():
+                    temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
     except (OSError, _av().FFmpegError) as error:
         raise ExportError(
             f"Cannot write {path}: {getattr(error, 'strerror', None) or first_line(error)}; choose "
             "a folder that can be written to and has space."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class VideoWriter:

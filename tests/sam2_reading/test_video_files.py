@@ -10,7 +10,7 @@ from PIL import Image
 
 from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.sam2_reading import video_files
-from infer_segment_anything_2.sam2_reading.video_files import FrameFolder, VideoFile, VideoFrame
+from infer_segment_anything_2.sam2_reading.video_files import ClipFrame, FrameFolder, VideoFile
 from tests.video_clips import packets_of, turned, write_clip
 from training.opencv import cv2
 
@@ -32,7 +32,7 @@ def clip(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "clip.mp4", pictures())
 
 
-def numbers_seen(frames: list[VideoFrame]) -> list[int]:
+def numbers_seen(frames: list[ClipFrame]) -> list[int]:
     return [round((float(frame.image_rgb_hwc[-8:].mean()) - 20) / 25) for frame in frames]
 
 
@@ -109,7 +109,7 @@ class TestDamage:
         begin, size = packets_of(clip)[4]  # decoding can begin here, so those before are whole
         content[begin + 8 : begin + size] = b"\x55" * (size - 8)
         clip.write_bytes(content)
-        frames: list[VideoFrame] = []
+        frames: list[ClipFrame] = []
         with pytest.raises(ImageError, match="cannot be read at frame 4"):
             _collect(VideoFile(str(clip)), frames)
         assert numbers_seen(frames) == [0, 1, 2, 3]
@@ -117,7 +117,7 @@ class TestDamage:
     def test_a_file_that_was_cut_off_is_named(self, clip: Path) -> None:
         begin, _ = packets_of(clip)[6]
         clip.write_bytes(clip.read_bytes()[:begin])
-        frames: list[VideoFrame] = []
+        frames: list[ClipFrame] = []
         with pytest.raises(ImageError, match=r"at frame 6, .* says that it has 8 frames"):
             _collect(VideoFile(str(clip)), frames)
         assert numbers_seen(frames) == [0, 1, 2, 3, 4, 5]
@@ -129,7 +129,7 @@ class TestDamage:
             VideoFile(str(path))
 
 
-def _collect(video: VideoFile, into: list[VideoFrame]) -> None:
+def _collect(video: VideoFile, into: list[ClipFrame]) -> None:
     for frame in video.frames():
         into.append(frame)  # those before an error count
 
