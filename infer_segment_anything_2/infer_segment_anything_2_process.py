@@ -17,7 +17,7 @@ from ikomia import core, dataprocess
 from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import CancelledError
 from infer_segment_anything_2.parameters import Parameters, check_names, stringify
-from infer_segment_anything_2.request import TEXT_KEYS, raise_first, text_errors
+from infer_segment_anything_2.request import TEXT_KEYS, objects_of, raise_first, text_errors
 from infer_segment_anything_2.sam2_host.graphics import (
     drawn_prompts,
     drawn_regions,
@@ -35,9 +35,17 @@ from infer_segment_anything_2.sam2_host.outputs import (
 )
 from infer_segment_anything_2.sam2_host.progress import RunProgress
 from infer_segment_anything_2.sam2_host.same_picture import SamePictures
+from infer_segment_anything_2.sam2_host.video_input import (
+    frame_count,
+    frame_number,
+    is_video,
+    seen_frame,
+)
 from infer_segment_anything_2.sam2_host.warnings_shown import Warnings, show_warnings
 from infer_segment_anything_2.sam2_reading.tiff_files import misread_by_ikomia
-from infer_segment_anything_2.sam2_results.painting import colours_of
+from infer_segment_anything_2.sam2_results.painting import colours_of, paint_overlay
+from infer_segment_anything_2.sam2_video.following import VideoFrame
+from infer_segment_anything_2.sam2_video.session import VideoSession
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
 __all__ = [
@@ -110,6 +118,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         self.add_output(RecordsIO())
         self.is_stopping = False
         self._segmenter = Segmenter()
+        self._video = VideoSession(self._segmenter)
         self._warnings = Warnings()
         self._same_pictures = SamePictures()
         show_warnings()
@@ -208,11 +217,76 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         return picture
 
     def _warn(self, text: str) -> None:
-        self._warnings.say(text, in_video=_frame_number(self.get_input(0)) is not None)
+        self._warnings.say(text, in_video=frame_number(self.get_input(0)) is not None)
 
     def _segment(self) -> None:
-        if _frame_number(self.get_input(0)) == 0:
+        if frame_number(self.get_input(0)) == 0:
             self._warnings.forget()
+        values = self.get_param_object().values
+        if values.video_mode == "track" or (
+            values.video_mode == "auto" and is_video(self.get_input(0)) and self._is_prompted()
+        ):
+            self._follow(values)
+        else:
+            self._video.forget()
+            self._segment_picture(values)
+
+    def _is_prompted(self) -> bool:
+        """Whether anything is, by text, by drawing or by the mask input.
+
+        A detector in front prompts every frame anew, as it always did, unless tracking is asked
+        for: what it finds later must not be lost.
+        """
+        values, graphics = self.get_param_object().values, self.get_input(1)
+        if graphics.name == _NAME_OF_FED_GRAPHICS:
+            return False
+        texts = (values.input_point, values.input_box, values.input_objects)
+        return any(texts) or any(drawn_prompts(graphics)) or self._mask_prompt() is not None
+
+    def _follow(self, values: Parameters) -> None:
+        """Follows objects into this frame of a video."""
+        source = self.get_input(0)
+        image_rgb_hwc, seen = seen_frame(source)
+        n_frames = frame_count(source)
+        number, step = self._video.number_of(seen), self._video.step(seen)
+        progress = RunProgress(self)
+        frame, notes = self._asked(values, image_rgb_hwc, n_frames, number)
+        followed = self._video.follow(seen, frame, values, progress)
+        progress.finish()
+        if step == "gap":
+            notes.append("Frames of the video were passed over; objects are followed across them.")
+        for note in (*notes, *followed.segmentation.notes):
+            self._warn(note)
+        name = source.source_file_path or "pictures one by one"
+        if step == "first":
+            logger.info("Following objects through %s", name)
+        if number + 1 == n_frames:
+            known = len(followed.tracked.presence)
+            logger.info("Followed %d objects through %d frames of %s", known, n_frames, name)
+        self._show(followed.segmentation)
+
+    def _asked(
+        self,
+        values: Parameters,
+        image_rgb_hwc: npt.NDArray[np.uint8],
+        n_frames: int | None,
+        number: int,
+    ) -> tuple[VideoFrame, list[str]]:
+        """The frame with all that is prompted, and what there is to say of it."""
+        image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
+        points, boxes = drawn_prompts(self.get_input(1))
+        detections = None
+        if self.get_input(1).name == _NAME_OF_FED_GRAPHICS:
+            found, _ = objects_of(Parameters(), image_hw, drawn_points=points, drawn_boxes=boxes)
+            detections, points, boxes = tuple(found), [], []
+        # A mask that comes with every frame is a prompt of the first only.
+        mask = self._mask_prompt() if number <= values.prompt_frame else None
+        prompts, notes = objects_of(
+            values, image_hw, drawn_points=points, drawn_boxes=boxes, mask=mask
+        )
+        return VideoFrame(image_rgb_hwc, tuple(prompts), detections, n_frames), notes
+
+    def _segment_picture(self, values: Parameters) -> None:
         if note := self._same_pictures.note(
             self.get_input(0), in_folder=self.get_output(RECORDS_OUTPUT).auto_save
         ):
@@ -221,7 +295,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         progress = RunProgress(self)
         segmentation = self._segmenter.segment(
             self.get_input(0).get_image(),
-            self.get_param_object().values,
+            values,
             points,
             boxes,
             progress,
@@ -260,19 +334,21 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
                     f"{RECORDS_OUTPUT}."
                 )
         colours_rgb = colours_of(best, segmentation.objects)
-        show_labels(self.get_output(LABEL_OUTPUT), best, colours_rgb)
+        numbers = None
+        if segmentation.video is not None:
+            tracks = segmentation.video.tracks
+            numbers = [tracks[owner].track_id for owner in best.object_index]
+        show_labels(self.get_output(LABEL_OUTPUT), best, colours_rgb, numbers)
         self.get_output(RECORDS_OUTPUT).show(segmentation.to_dict())
         self.emit_step_progress()
         self.end_task_run()
         # Only now: the end of the run forwards the input and paints an overlay of its own.
-        self.get_output(0).set_image(segmentation.image_rgb_hwc)
+        shown = segmentation.image_rgb_hwc
+        if is_video(self.get_input(0)) and self.get_output(0).auto_save:
+            # What the host saves as a video is the picture alone: this is how it shows the masks.
+            shown = paint_overlay(shown, best, colours_rgb=colours_rgb)
+        self.get_output(0).set_image(shown)
         self.get_output(0).set_overlay_mask(overlay_rgba(best, colours_rgb))
-
-
-def _frame_number(picture_input: dataprocess.CImageIO) -> int | None:
-    """The number of a video's frame, None of a picture."""
-    is_frame = hasattr(picture_input, "get_current_pos")
-    return int(picture_input.get_current_pos()) if is_frame else None
 
 
 class InferSegmentAnything2Factory(dataprocess.CTaskFactory):

@@ -20,10 +20,12 @@ from infer_segment_anything_2.sam2_engine.settings import (
     ComponentRule,
     DuplicateRule,
     GridSettings,
+    MemoryRule,
     OverlapRule,
     Precision,
     PredictionSettings,
     TileSettings,
+    TrackingSettings,
 )
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINT_NAMES
 from infer_segment_anything_2.sam2_reading.parameter_rows import (
@@ -64,7 +66,11 @@ PRESETS: dict[Preset, dict[str, Value]] = {
     },
 }
 
+VideoMode = Literal["auto", "track", "frames"]
+NewObjects = Literal["first", "unmatched", "every"]
+
 _MOST_PIXELS = 2_000_000_000
+_MOST_FRAMES = 1_000_000_000
 
 
 def _row(default: Value, *, group: Group, label: str, words: str, **facts: Any) -> Any:
@@ -175,8 +181,8 @@ class Parameters:
         words=(
             "A list of objects, each with any of box, points, labels (1 on the object, 0 on the "
             "background), mask (COCO run lengths, or the path of a black-and-white picture, "
-            "which the network refines) and category. They come on top of points and boxes given"
-            " otherwise."
+            "which the network refines) and category; in a video also frame and id. They come on "
+            "top of points and boxes given otherwise."
         ),
         example='[{"box": [425, 600, 700, 875]}]',
     )
@@ -451,6 +457,96 @@ class Parameters:
             "Which mask has a pixel that several masks cover: keep leaves it to all of them, "
             "smallest_on_top gives it to the smallest mask, highest_score to the best rated. "
             "Masks that are left without a pixel are dropped."
+        ),
+    )
+
+    video_mode: VideoMode = _row(
+        "auto",
+        group="video",
+        label="In a video",
+        words=(
+            "auto follows what is prompted through a video, and treats pictures as pictures. track "
+            "does so with pictures that come one by one too (a camera's), and where nothing is "
+            "prompted follows everything that is found in the first frame. frames segments each "
+            "frame on its own."
+        ),
+    )
+    prompt_frame: int = _row(
+        0,
+        group="video",
+        label="Prompted frame",
+        words=(
+            "The frame that prompts are for, from 0 at the first frame that is run. Nothing is "
+            "looked for before it. Entries of input_objects may name a frame of their own, and the "
+            "id of an object: later objects, and corrections."
+        ),
+        minimum=0,
+        maximum=_MOST_FRAMES,
+    )
+    new_objects: NewObjects = _row(
+        "first",
+        group="video",
+        label="Boxes of a detector",
+        words=(
+            "What a detector in front does in a video: first prompts with the boxes of the first "
+            "frame that has any; unmatched also adds later boxes that fit no tracked object; every "
+            "also corrects the tracked objects by the boxes that fit them."
+        ),
+    )
+    match_iou: float = _row(
+        0.5,
+        group="video",
+        label="Boxes fit from",
+        words="A detector's box and a tracked object are the same from this IoU of their boxes on.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    redetect_every: int = _row(
+        10,
+        group="video",
+        label="Look at boxes every",
+        words="With unmatched and every: a detector's boxes count on every so many-th frame only.",
+        minimum=1,
+        maximum=_MOST_FRAMES,
+    )
+    max_objects: int = _row(
+        64,
+        group="video",
+        label="Most objects",
+        words="At most so many objects are followed at once; a warning tells what was left out.",
+        minimum=1,
+        maximum=65535,
+    )
+    forget_after: int = _row(
+        0,
+        group="video",
+        label="Forget after",
+        words=(
+            "An object that is absent for so many frames is not looked for any more, which saves "
+            "time; its id is not used again. 0 is never."
+        ),
+        minimum=0,
+        maximum=_MOST_FRAMES,
+    )
+    max_prompted_frames: int = _row(
+        TrackingSettings.max_prompted_frames,
+        group="video",
+        label="Prompted frames kept",
+        words=(
+            "So many prompted frames of an object are remembered, the first and the nearest. More "
+            "take memory and time."
+        ),
+        minimum=2,
+        maximum=1000,
+    )
+    memory_rule: MemoryRule = _row(
+        TrackingSettings.memory_rule,
+        group="video",
+        label="Remembered frames",
+        words=(
+            "Which frames are remembered besides the prompted ones: meta takes the last six, as "
+            "Meta does; confident the last six in which the object was there and its mask rated "
+            "above 0.5, for objects that hide or have doubles."
         ),
     )
 

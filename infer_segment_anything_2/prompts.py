@@ -93,6 +93,8 @@ class ObjectPrompt:
         colour_rgb: The colour, 0 to 255, that it is to be shown in; None when it does not matter.
         mask: A mask of it that is to be refined, or None.
         name: What messages call it, "" when its numbers say enough.
+        frame: In a video, the frame that it is for, from 0; None for that of the parameters.
+        track_id: In a video, the id of its object, from 1; None for a new object.
 
     Raises:
         PromptError: Points, labels or box are of another shape, or do not fit together.
@@ -106,6 +108,8 @@ class ObjectPrompt:
     colour_rgb: ColourRgb | None = None
     mask: PromptMask | None = None
     name: str = ""
+    frame: int | None = None
+    track_id: int | None = None
 
     def __post_init__(self) -> None:
         """Makes plain numbers of what was given."""

@@ -31,6 +31,7 @@ from infer_segment_anything_2.sam2_engine.settings import (
     GridSettings,
     PredictionSettings,
     TileSettings,
+    TrackingSettings,
 )
 from infer_segment_anything_2.sam2_reading.fitting import fit_regions, fit_to_image
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
@@ -55,6 +56,7 @@ __all__ = [
     "regions_of",
     "text_errors",
     "tile_settings",
+    "tracking_settings",
 ]
 
 _SMALLEST_TILE_PX = 64
@@ -198,6 +200,23 @@ def notes_on_regions(
                 f"{parameters.points_per_side}) or enlarge the region."
             )
     return notes
+
+
+def tracking_settings(parameters: Parameters, n_frames: int | None) -> TrackingSettings:
+    """How objects are followed through a video.
+
+    Args:
+        parameters: Of the run.
+        n_frames: Of the whole video, None where that is not known.
+    """
+    return TrackingSettings(
+        max_prompted_frames=parameters.max_prompted_frames,
+        memory_rule=parameters.memory_rule,
+        frame_count=n_frames,
+        mask_threshold=parameters.mask_threshold,
+        stability_score_offset=parameters.stability_score_offset,
+        prefer_stable=parameters.apply_postprocessing,
+    )
 
 
 def tile_settings(parameters: Parameters) -> TileSettings | None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # what loads torch
     from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
     from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 
-__all__ = ["Segmentation", "Segmenter"]
+__all__ = ["OnStage", "Segmentation", "Segmenter", "provenance"]
 
 OnStage = Callable[[str, int, int], None]
 """Called with the stage ("download", "encode", "objects", "points") and the numbers of its steps
@@ -143,7 +143,7 @@ class Segmenter:
             objects=None if filter_counts is not None else tuple(objects),
             filter_counts=filter_counts,
             notes=tuple(notes),
-            settings=_provenance(engine.model, parameters),
+            settings=provenance(engine.model, parameters),
         )
 
     def _predict(
@@ -193,7 +193,7 @@ def _generate(
     )
 
 
-def _provenance(model: LoadedModel, parameters: Parameters) -> dict[str, Any]:
+def provenance(model: LoadedModel, parameters: Parameters) -> dict[str, Any]:
     """What the result depends on besides the picture, to be able to make it again."""
     return {
         "plugin_version": __version__,

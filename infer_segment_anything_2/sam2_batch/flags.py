@@ -217,6 +217,9 @@ def _add_track(commands: argparse._SubParsersAction[_Parser]) -> argparse.Argume
     for row in ROWS:
         if row.key in TRACK_KEYS:
             _add_row(groups[row.group], row)
+    groups["prompts"].add_argument(
+        "--objects", dest="input_objects", metavar="TEXT|@FILE", help="short for --input-objects"
+    )
     return parser
 
 

@@ -112,3 +112,7 @@ class FrameProgress:
         self._bar.update()
         if self._bar.total is not None and self._bar.n > self._bar.total:
             self._bar.total = self._bar.n
+
+    def complain(self, line: str) -> None:
+        """Writes a line to standard error, above the bar."""
+        tqdm.write(line, file=sys.stderr)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 
 from infer_segment_anything_2.errors import ParameterError, PromptError
 from infer_segment_anything_2.parameters import Parameters
-from infer_segment_anything_2.prompts import ObjectPrompt
-from infer_segment_anything_2.request import objects_of
 from infer_segment_anything_2.sam2_batch.exit_codes import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -31,7 +30,7 @@ from infer_segment_anything_2.segmentation import Segmenter
 __all__ = ["run_track"]
 
 # These change how the work is done, not what comes out.
-_WITHOUT_EFFECT = frozenset({"cuda"})
+_WITHOUT_EFFECT = frozenset({"cuda", "points_per_batch"})
 
 
 def run_track(options: argparse.Namespace, parameters: Parameters) -> int:
@@ -44,13 +43,21 @@ def run_track(options: argparse.Namespace, parameters: Parameters) -> int:
     Raises:
         SegmentAnythingError: The call is wrong, or the weights cannot be had; nothing was done.
     """
-    if not (parameters.input_point or parameters.input_box or parameters.input_objects):
+    is_prompted = parameters.input_point or parameters.input_box or parameters.input_objects
+    if not is_prompted and (parameters.video_mode != "track" or options.both_ways):
         raise ParameterError(
             "Nothing is prompted, expected what to track, got no --point, --box or --objects; give "
-            "one, such as --box 10,20,80,90.",
+            "one, such as --box 10,20,80,90, or follow all that is found in the first frame, "
+            "forwards, by --video-mode track.",
             key="input_box",
         )
     found = find_video(options.video, options.fps)
+    if options.both_ways and found.video.is_live:
+        raise ParameterError(
+            f"--both-ways needs a video that has an end, got {found.video.name}, which goes on "
+            "while it is read; record it first, or leave --both-ways out.",
+            key="both_ways",
+        )
     formats = [name for names in options.format or [["masklets"]] for name in names]
     folder = TrackFolder(
         options.out,
@@ -83,28 +90,23 @@ def _track(
 ) -> int:
     video, paths = found.video, folder.paths_of(found)
     name = folder.name_of(found)
-    counts = [count for count in (options.frame_count, video.stated_count) if count is not None]
-    n_frames = min(counts, default=None)
-
-    def prompts_on(image_hw: tuple[int, int]) -> dict[int, dict[int, ObjectPrompt]]:
-        prompts, notes = prompts_by_frame(parameters, image_hw)
-        for note in notes:
-            sys.stderr.write(f"{video.name}: {note}\n")
-        check_formats(folder.formats, {one for there in prompts.values() for one in there})
-        return prompts
-
-    request = TrackRequest(
-        prompts_on, tracking_settings(parameters, n_frames), options.both_ways, options.frame_count
-    )
-    engine = Segmenter().load(parameters, _not_shown if options.quiet else None)
+    segmenter = Segmenter()
+    segmenter.load(parameters, _not_shown if options.quiet else None)
     folder.begin(found)
     done = VideoDone()
     begun_s = time.monotonic()
     with (
-        FrameProgress(n_frames, quiet=options.quiet) as progress,
+        FrameProgress(options.frame_count or video.stated_count, quiet=options.quiet) as progress,
         frame_writers(paths, done, options.opacity) as writers,
     ):
-        track_video(video, engine, request, done, writers, progress.count)
+        request = TrackRequest(
+            parameters,
+            both_ways=options.both_ways,
+            frame_count=options.frame_count,
+            check_ids=partial(check_formats, folder.formats),
+            tell=lambda note: progress.complain(f"{video.name}: {note}"),
+        )
+        track_video(video, segmenter, request, done, writers, progress.count)
     took_s = time.monotonic() - begun_s
     if done.times_s:
         write_finished(paths, done, name)
@@ -142,14 +144,3 @@ def _told(
 
 def _not_shown(_stage: str, _done: int, _total: int) -> None:
     """Stands for a bar that nobody wants to see."""
-
-
-def prompts_by_frame(parameters, image_hw):
-    objects, notes = objects_of(parameters, image_hw)
-    return {int(getattr(parameters, "prompt_frame", 0)): dict(enumerate(objects, 1))}, notes
-
-
-def tracking_settings(parameters, n):
-    from infer_segment_anything_2.sam2_engine.settings import TrackingSettings
-
-    return TrackingSettings(frame_count=n)

@@ -6,20 +6,21 @@ import argparse
 import math
 from pathlib import Path
 
+from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_batch.flag_values import fraction, names_of
 from infer_segment_anything_2.sam2_batch.track_formats import TRACK_FORMATS
 
 __all__ = ["TRACK_KEYS", "add_track_flags", "track_formats_listed"]
 
-TRACK_KEYS = frozenset(
+# What is of single pictures, and of a detector in front.
+_OF_NO_VIDEO = frozenset(
     {
-        *("model_name", "model_path", "cuda", "precision"),
-        *("input_point", "input_point_label", "input_box", "input_objects", "prompt_frame"),
-        *("apply_postprocessing", "mask_threshold"),
-        *("max_prompted_frames", "memory_rule"),
+        *("input_size_percent", "multimask_output", "refine"),
+        *("new_objects", "match_iou", "redetect_every"),
     }
 )
-"""The parameters that change how a video is tracked by the command line."""
+TRACK_KEYS = frozenset(row.key for row in ROWS) - _OF_NO_VIDEO
+"""The parameters that change how the command line tracks a video."""
 
 _FRAMES_PER_SECOND = 25.0
 

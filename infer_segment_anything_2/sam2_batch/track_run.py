@@ -6,8 +6,8 @@ This step knows no terminal and no folder.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from infer_segment_anything_2.errors import (
@@ -17,24 +17,24 @@ from infer_segment_anything_2.errors import (
     PromptError,
     SegmentAnythingError,
 )
+from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.request import objects_of
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-from infer_segment_anything_2.sam2_engine.settings import TrackingSettings
 from infer_segment_anything_2.sam2_engine.tracking.masklets import Masklets, Sighting
 from infer_segment_anything_2.sam2_reading.video_files import ClipFrame, Video
+from infer_segment_anything_2.sam2_video.asked_objects import Asked, with_ids
+from infer_segment_anything_2.sam2_video.following import Followed, VideoFrame, VideoState, follow
+from infer_segment_anything_2.segmentation import Segmenter
 from infer_segment_anything_2.video_exports import frame_masks
 
 if TYPE_CHECKING:  # what loads torch
-    from infer_segment_anything_2.sam2_engine.engine import Engine
     from infer_segment_anything_2.sam2_engine.tracking.tracker import TrackedFrame
 
 __all__ = ["ShowFrame", "TrackRequest", "VideoDone", "track_video"]
 
 ShowFrame = Callable[[ClipFrame, MaskSet], object]
 """Is given each frame with its masks, in order; ``object_index`` is the object's id."""
-
-Prompts = Mapping[int, Mapping[int, ObjectPrompt]]
-"""Per number of a frame what is prompted there, by object id."""
 
 # What one video can do wrong at one of its frames; what was found before stays.
 _OF_ONE_VIDEO = (ImageError, PromptError, DeviceError, ExportError)
@@ -45,16 +45,18 @@ class TrackRequest:
     """What is asked of a video.
 
     Attributes:
-        prompts_on: Gives the prompts, fitted to frames of this height and width.
-        settings: How objects are followed.
+        parameters: Prompts and settings.
         both_ways: Track each object also from its first prompt back to the first frame.
         frame_count: Track so many frames from the first on; None for all.
+        check_ids: Is told the objects' ids before the first frame; may raise ``ExportError``.
+        tell: Is told what had to be put right, a sentence at a time.
     """
 
-    prompts_on: Callable[[tuple[int, int]], Prompts]
-    settings: TrackingSettings
+    parameters: Parameters
     both_ways: bool = False
     frame_count: int | None = None
+    check_ids: Callable[[Sequence[int]], object] = lambda _: None
+    tell: Callable[[str], object] = lambda _: None
 
 
 @dataclass
@@ -87,13 +89,6 @@ class VideoDone:
         }
         return Masklets(self.image_hw, by_object)
 
-    def name_objects(self, prompts: Prompts) -> None:
-        """Remembers the objects in the order of their first prompts, and their class names."""
-        for number in sorted(prompts):
-            for object_id, prompt in prompts[number].items():
-                self.sightings.setdefault(object_id, {})
-                self.categories[object_id] = prompt.category or self.categories.get(object_id, "")
-
     def masks_of(self, number: int) -> MaskSet:
         """The masks of a frame; ``object_index`` is the object's id."""
         here = {
@@ -101,14 +96,15 @@ class VideoDone:
         }
         return frame_masks(Masklets(self.image_hw, here), number)
 
-    def _add(self, number: int, tracked: TrackedFrame) -> None:
+    def add(self, number: int, tracked: TrackedFrame) -> None:
+        """Takes in what was found in a frame."""
         for object_id, seen in Masklets.of({number: tracked}).by_object.items():
             self.sightings.setdefault(object_id, {}).update(seen)
 
 
 def track_video(
     video: Video,
-    engine: Engine,
+    segmenter: Segmenter,
     request: TrackRequest,
     done: VideoDone,
     show: Sequence[ShowFrame] = (),
@@ -120,25 +116,25 @@ def track_video(
 
     Args:
         video: Its frames.
-        engine: Whose network.
-        request: Prompts and settings.
+        segmenter: Keeps the network.
+        request: What is asked.
         done: An empty one, which fills. That a frame, a prompt, the device or a file fails, or that
             the user stops, is an outcome, not an exception: what was done until there is in it.
         show: Who is given each frame with its masks.
         on_frame: Called after each frame, of either direction.
     """
-    settings = request.settings
     try:
         frames = video.frames()
         first = next(frames)
         done.image_hw = (first.image_rgb_hwc.shape[0], first.image_rgb_hwc.shape[1])
-        prompts = request.prompts_on(done.image_hw)
-        _check(prompts, video, request)
-        done.name_objects(prompts)
+        prompts = _prompts(request, done.image_hw)
+        n_frames = _frame_count(video, request)
+        _check_reached(prompts, video, n_frames)
+        run = _Run(segmenter, request, n_frames, done, on_frame)
         if request.both_ways:
-            _track_backwards(video, engine, prompts, settings, done, on_frame)
+            run.backwards(video, prompts)
         wanted = itertools.islice(itertools.chain([first], frames), request.frame_count)
-        _track_forwards(wanted, engine, prompts, settings, done, show, on_frame)
+        run.forwards(wanted, prompts, show)
         _check_reached(prompts, video, len(done.times_s))
     except _OF_ONE_VIDEO as error:
         done.error = error
@@ -146,73 +142,86 @@ def track_video(
         done.was_stopped = True
 
 
-def _check(prompts: Prompts, video: Video, request: TrackRequest) -> None:
-    if request.both_ways and video.is_live:
-        raise PromptError(
-            f"--both-ways needs a video that has an end, got {video.name}, which goes on while it "
-            "is read; record it first, or leave --both-ways out."
-        )
+@dataclass(frozen=True)
+class _Run:
+    """One direction after the other, each from a state of its own."""
+
+    segmenter: Segmenter
+    request: TrackRequest
+    n_frames: int | None
+    done: VideoDone
+    on_frame: Callable[[], object]
+
+    def forwards(
+        self,
+        frames: Iterable[ClipFrame],
+        prompts: Sequence[ObjectPrompt],
+        show: Sequence[ShowFrame],
+    ) -> None:
+        for frame, followed in self._followed(frames, prompts):
+            for note in followed.segmentation.notes:
+                self.request.tell(note)
+            for object_id, known in followed.state.names.items():
+                self.done.categories[object_id] = known.category
+            self.done.add(frame.number, followed.tracked)
+            masks = self.done.masks_of(frame.number)
+            for show_frame in show:
+                show_frame(frame, masks)
+            self.done.times_s.append(frame.time_s)
+            self.on_frame()
+
+    def backwards(self, video: Video, prompts: Sequence[ObjectPrompt]) -> None:
+        """Finds each object in the frames before its first prompt."""
+        firsts: dict[int | None, ObjectPrompt] = {}
+        for prompt in prompts:  # in the order of frames
+            firsts.setdefault(prompt.track_id, prompt)
+        last = max(prompt.frame or 0 for prompt in firsts.values())
+        if last == 0:
+            return
+        reversed_prompts = [replace(one, frame=last - (one.frame or 0)) for one in firsts.values()]
+        for frame, followed in self._followed(video.frames_backwards(last), reversed_prompts):
+            self.done.add(frame.number, followed.tracked)
+            self.on_frame()
+
+    def _followed(
+        self, frames: Iterable[ClipFrame], prompts: Sequence[ObjectPrompt]
+    ) -> Iterator[tuple[ClipFrame, Followed]]:
+        state = VideoState()
+        for frame in frames:
+            given = VideoFrame(frame.image_rgb_hwc, tuple(prompts), n_frames=self.n_frames)
+            followed = follow(self.segmenter, state, given, self.request.parameters)
+            state = followed.state
+            yield frame, followed
+
+
+def _prompts(request: TrackRequest, image_hw: tuple[int, int]) -> list[ObjectPrompt]:
+    """All prompts with their frames and their objects' ids, in the order of frames."""
+    objects, notes = objects_of(request.parameters, image_hw)
+    for note in notes:
+        request.tell(note)
+    by_frame: dict[int, list[ObjectPrompt]] = {}
+    for prompt in objects:
+        at = request.parameters.prompt_frame if prompt.frame is None else prompt.frame
+        by_frame.setdefault(at, []).append(prompt)
+    asked = Asked()
+    prompts = []
+    for at in sorted(by_frame):
+        by_id, asked = with_ids(by_frame[at], asked)
+        prompts += [replace(one, frame=at, track_id=number) for number, one in by_id.items()]
+    request.check_ids(list(dict.fromkeys(one.track_id or 0 for one in prompts)))
+    return prompts
+
+
+def _frame_count(video: Video, request: TrackRequest) -> int | None:
+    """How many frames there are to be, None where that is not known."""
     counts = [count for count in (request.frame_count, video.stated_count) if count is not None]
-    if counts:
-        _check_reached(prompts, video, min(counts))
+    return min(counts, default=None)
 
 
-def _check_reached(prompts: Prompts, video: Video, frame_count: int) -> None:
-    beyond = [number for number in prompts if number >= frame_count]
-    if beyond:
+def _check_reached(prompts: Sequence[ObjectPrompt], video: Video, n_frames: int | None) -> None:
+    beyond = [one.frame for one in prompts if n_frames is not None and (one.frame or 0) >= n_frames]
+    if beyond and n_frames is not None:
         raise PromptError(
-            f"There is a prompt for frame {min(beyond)} of {video.name}, expected one of the "
-            f"{frame_count} frames that are tracked, 0 to {frame_count - 1}; correct its frame."
+            f"There is a prompt for frame {beyond[0]} of {video.name}, expected one of the "
+            f"{n_frames} frames that are tracked, 0 to {n_frames - 1}; correct its frame."
         )
-
-
-def _track_forwards(
-    frames: Iterator[ClipFrame],
-    engine: Engine,
-    prompts: Prompts,
-    settings: TrackingSettings,
-    done: VideoDone,
-    show: Sequence[ShowFrame],
-    on_frame: Callable[[], object],
-) -> None:
-    from infer_segment_anything_2.sam2_engine.tracking.object_memory import TrackerState
-
-    state = TrackerState()
-    for frame in frames:
-        number = frame.number
-        tracked = engine.track(state, frame.image_rgb_hwc, prompts.get(number, {}), settings)
-        state = tracked.state
-        done._add(number, tracked)
-        masks = done.masks_of(number)
-        for show_frame in show:
-            show_frame(frame, masks)
-        done.times_s.append(frame.time_s)
-        on_frame()
-
-
-def _track_backwards(
-    video: Video,
-    engine: Engine,
-    prompts: Prompts,
-    settings: TrackingSettings,
-    done: VideoDone,
-    on_frame: Callable[[], object],
-) -> None:
-    """Finds each object in the frames before its first prompt."""
-    from infer_segment_anything_2.sam2_engine.tracking.object_memory import TrackerState
-
-    firsts: dict[int, dict[int, ObjectPrompt]] = {}
-    known: set[int] = set()
-    for number in sorted(prompts):
-        new = {one: prompt for one, prompt in prompts[number].items() if one not in known}
-        if new:
-            firsts[number] = new
-        known.update(new)
-    if not firsts or max(firsts) == 0:
-        return
-    state = TrackerState()
-    for frame in video.frames_backwards(max(firsts)):
-        tracked = engine.track(state, frame.image_rgb_hwc, firsts.get(frame.number, {}), settings)
-        state = tracked.state
-        done._add(frame.number, tracked)
-        on_frame()

@@ -213,7 +213,10 @@ def restored(host_io: Any, own_class: type[PictureIO | LabelPictureIO], *, auto_
 
 
 def show_labels(
-    output: dataprocess.CImageIO, masks: MaskSet, colours_rgb: npt.NDArray[np.uint8]
+    output: dataprocess.CImageIO,
+    masks: MaskSet,
+    colours_rgb: npt.NDArray[np.uint8],
+    numbers: Sequence[int] | None = None,
 ) -> None:
     """Replaces the content of the label output, whichever class it is of now.
 
@@ -221,8 +224,13 @@ def show_labels(
         output: Ours, or the host's during a video.
         masks: One label each.
         colours_rgb: The colour of each mask, N x 3.
+        numbers: The label of each mask; 1, 2, ... if None.
     """
-    output.set_image(paint_labels(masks))
+    labels_hw = paint_labels(masks)
+    if numbers is not None:
+        table = np.array([0, *numbers])
+        labels_hw = table.astype(np.min_scalar_type(max(table)))[labels_hw]
+    output.set_image(labels_hw)
     if isinstance(output, LabelPictureIO):
         output.masks, output.colours_rgb = masks, colours_rgb
     else:

@@ -1,8 +1,8 @@
 """``input_objects``: a list of objects in text, each with any mix of box, points and mask.
 
-An entry is a dict with some of the keys ``box``, ``points``, ``labels``, ``mask``, ``category``;
-every entry has its own numbers of points. Both JSON and Python's way of writing are understood,
-as hosts turn lists into text in either way.
+An entry is a dict with some of the keys ``box``, ``points``, ``labels``, ``mask``, ``category``,
+and in a video ``frame`` and ``id``; every entry has its own numbers of points. Both JSON and
+Python's way of writing are understood, as hosts turn lists into text in either way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from infer_segment_anything_2.sam2_reading.prompt_text import without_numpy_name
 __all__ = ["MaskSource", "objects_from_entries"]
 
 _KEY = "input_objects"
-_FIELDS = ("box", "points", "labels", "mask", "category")
+_FIELDS = ("box", "points", "labels", "mask", "category", "frame", "id")
 _EXAMPLE = '[{"box": [425, 600, 700, 875]}, {"points": [[90, 80], [95, 70]], "labels": [1, 0]}]'
 _RLE_EXAMPLE = '{"size": [height, width], "counts": "..."}'
 _PIXELS_ADVICE = (
@@ -36,6 +36,7 @@ _PIXELS_ADVICE = (
     "or set the picture at input 2."
 )
 _MOST_PIXELS = 2**28
+_MOST_FRAMES = 2**31
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ class _Entry:
             category=self._category(),
             key=_KEY,
             name=self.name,
+            frame=self._number("frame", least=0),
+            track_id=self._number("id", least=1),
             mask=self._read_mask(source, read_mask) if source and read_mask else None,
         )
 
@@ -178,6 +181,12 @@ class _Entry:
         if not isinstance(given, str | int):
             raise self.refusal("must have its category as text", given)
         return str(given)
+
+    def _number(self, field: str, *, least: int) -> int | None:
+        given = self.fields.get(field)
+        if given is not None and (type(given) is not int or not least <= given <= _MOST_FRAMES):
+            raise self.refusal(f"must have its {field} as a whole number from {least} on", given)
+        return given
 
     def _mask_source(self) -> MaskSource | None:
         given = self.fields.get("mask")

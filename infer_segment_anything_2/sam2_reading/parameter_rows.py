@@ -13,13 +13,14 @@ __all__ = ["GROUP_TITLES", "Group", "Kind", "ParameterRow", "Value", "is_unset"]
 
 Value = bool | int | float | str
 Kind = Literal["bool", "int", "float", "choice", "text"]
-Group = Literal["model", "prompts", "everything", "cleanup"]
+Group = Literal["model", "prompts", "everything", "cleanup", "video"]
 
 GROUP_TITLES: dict[Group, str] = {
     "model": "Model",
     "prompts": "Prompts",
     "everything": "Everything mode",
     "cleanup": "Clean-up",
+    "video": "Video",
 }
 
 _TRUE_WORDS = frozenset({"true", "t", "yes", "y", "on", "1"})
