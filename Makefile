@@ -35,7 +35,7 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
-demo: setup  ## segment some photos through an Ikomia workflow, into demo_output/
+demo: setup  ## segment photos through an Ikomia workflow and track a clip, into demo_output/
 	$(BIN)/python -m scripts.demo
 
 page: setup  ## point and tune in the browser, on a photo and with the bundled model

@@ -1,6 +1,6 @@
-"""Segments a few photos through a real Ikomia workflow: `make demo`.
+"""Segments a few photos through a real Ikomia workflow and tracks a short clip: `make demo`.
 
-Uses the small bundled network, so nothing is downloaded. Writes pictures and records to
+Uses the small bundled network, so nothing is downloaded. Writes pictures, a video and records to
 `demo_output/`, and an Ikomia home of its own beside them; your own Ikomia is left alone.
 """
 
@@ -23,6 +23,10 @@ OUTPUT = REPOSITORY / "demo_output"
 IKOMIA_HOME = OUTPUT / ".ikomia_home"
 
 NO_PROMPT = {"input_point": "", "input_point_label": "", "input_box": "", "multimask_output": False}
+
+CLIP_FPS = 12
+STRIP_FRAMES = 6
+STRIP_NAME = "clip_strip.png"
 
 Picture = npt.NDArray[np.uint8]
 
@@ -69,6 +73,8 @@ def main() -> None:
             print(f"{subject.name}: {mode} ...", flush=True)
             rows.append(ask(workflow, task, subject, mode, parameters))
     print_table(rows)
+    print("clip: two objects tracked from their boxes on the first frame ...", flush=True)
+    print_tracking(track_clip())
 
 
 def prepare_home() -> None:
@@ -170,6 +176,57 @@ def save_picture(image_rgb_hwc: Picture, file: Path) -> None:
     from PIL import Image
 
     Image.fromarray(image_rgb_hwc).save(file)
+
+
+def track_clip() -> list[float]:
+    """Tracks a drawn clip by the command line, and paints a strip of it beside the video.
+
+    Returns:
+        Per object the mean IoU with the truth over the frames after the first.
+    """
+    from infer_segment_anything_2.sam2_batch.command_line import main as command_line
+    from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
+    from infer_segment_anything_2.sam2_reading.video_files import VideoFile
+    from infer_segment_anything_2.sam2_results.video_writing import opened_video
+    from scripts.demo_clip import draw_clip
+
+    clip = draw_clip()
+    with opened_video(OUTPUT / "clip.mp4") as video:
+        for number, frame in enumerate(clip.frames):
+            video.write(frame, number / CLIP_FPS)
+    boxes = [",".join(map(str, clip.box_xyxy_px(one, 0))) for one in range(len(clip.truth))]
+    flags = [word for box in boxes for word in ("--box", box)]
+    flags += ["--format", "masklets,overlay", "--out", str(OUTPUT), "--overwrite", "--quiet"]
+    model = ["--model-name", "sam2_demo_nano", "--no-cuda"]
+    if command_line(["track", str(OUTPUT / "clip.mp4"), *flags, *model]):
+        raise SystemExit("The clip could not be tracked.")
+    shown = [frame.image_rgb_hwc for frame in VideoFile(str(OUTPUT / "clip_overlay.mp4")).frames()]
+    save_picture(np.concatenate(shown[:: len(shown) // STRIP_FRAMES], axis=1), OUTPUT / STRIP_NAME)
+    found = json.loads((OUTPUT / "clip_masklets.json").read_text(encoding="utf-8"))["masklet"]
+    return [
+        float(
+            np.mean(
+                [
+                    iou(Rle.from_coco(truth_hw.shape, rles[one]["counts"]).decode(), truth_hw)
+                    for rles, truth_hw in zip(found[1:], truth[1:], strict=True)
+                ]
+            )
+        )
+        for one, truth in enumerate(clip.truth)
+    ]
+
+
+def iou(one_hw: npt.NDArray[np.bool_], other_hw: npt.NDArray[np.bool_]) -> float:
+    """What two masks share of what either has; 1 where both are empty."""
+    either = (one_hw | other_hw).sum()
+    return float((one_hw & other_hw).sum() / either) if either else 1.0
+
+
+def print_tracking(mean_ious: list[float]) -> None:
+    """What came out of the clip, against its truth."""
+    ious = ", ".join(f"{value:.2f}" for value in mean_ious)
+    print(f"Mean IoU with the truth after the first frame, by object: {ious}")
+    print(f"The video is {OUTPUT / 'clip_overlay.mp4'}, a strip of it {OUTPUT / STRIP_NAME}")
 
 
 def print_table(rows: list[Row]) -> None:

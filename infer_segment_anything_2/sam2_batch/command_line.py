@@ -40,6 +40,7 @@ from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, fin
 from infer_segment_anything_2.sam2_batch.prompts_file import read_prompts, with_prompts
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
 from infer_segment_anything_2.sam2_batch.terminal import Progress, duration, log_shown
+from infer_segment_anything_2.sam2_batch.track_command import run_track
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
 from infer_segment_anything_2.sam2_reading.tiff_files import georeference_of
 from infer_segment_anything_2.segmentation import Segmenter
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code; see the help text.
     """
     try:
-        options = make_parser(_segment, run_models, run_page).parse_args(arguments)
+        options = make_parser(_segment, run_models, run_page, _track).parse_args(arguments)
     except SystemExit as leaving:  # argparse has said what is wrong, or printed the help
         return leaving.code if isinstance(leaving.code, int) else EXIT_WRONG_CALL
     try:
@@ -112,6 +113,10 @@ def _segment(options: argparse.Namespace) -> int:
     if data_set is not None and not options.quiet:
         print(f"All pictures of the folder together: {data_set}")
     return exit_code
+
+
+def _track(options: argparse.Namespace) -> int:
+    return run_track(options, _parameters(options))
 
 
 def _check_map(
@@ -170,7 +175,7 @@ def _prompted(
 
 def _parameters(options: argparse.Namespace) -> Parameters:
     """The parameters of the flags; prompts are read once here, before anything is loaded."""
-    given = {row.key: getattr(options, row.key) for row in ROWS}
+    given = {row.key: getattr(options, row.key, None) for row in ROWS}
     texts = {key: _from_file(str(value)) for key, value in given.items() if value is not None}
     for keys, short, values in (
         (("input_point", "input_point_label"), "--point", options.point),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -12,10 +10,22 @@ from pathlib import Path
 
 from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import nearest
-from infer_segment_anything_2.exports import Affine
 from infer_segment_anything_2.parameters import ROWS
+from infer_segment_anything_2.sam2_batch.flag_values import (
+    affine,
+    box,
+    folder,
+    fraction,
+    names_of,
+    point,
+)
 from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
 from infer_segment_anything_2.sam2_batch.page_command import PAGE_GROUPS, add_page_flags
+from infer_segment_anything_2.sam2_batch.track_flags import (
+    TRACK_KEYS,
+    add_track_flags,
+    track_formats_listed,
+)
 from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, ParameterRow
 
 __all__ = ["make_parser"]
@@ -48,6 +58,10 @@ examples:
 
   the same in the browser, by clicks and sliders:
     {_PROGRAM} page photos --out results
+
+  an object through a video, from a box on frame 12 to both ends:
+    {_PROGRAM} track clip.mp4 --box 10,20,80,90 --prompt-frame 12 --both-ways \\
+        --format masklets,overlay --out results
 
   which weights there are, and fetching some:
     {_PROGRAM} models
@@ -117,6 +131,7 @@ def make_parser(
     segment: Command,
     models: Command,
     page: Command,
+    track: Command,
 ) -> argparse.ArgumentParser:
     """Makes the parser of the command line.
 
@@ -124,6 +139,7 @@ def make_parser(
         segment: What runs ``segment``; becomes the result's ``command``.
         models: What runs ``models``.
         page: What runs ``page``.
+        track: What runs ``track``.
 
     Returns:
         A parser whose result holds, for each parameter row, the text that was given or None.
@@ -138,6 +154,7 @@ def make_parser(
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands).set_defaults(command=segment)
+    _add_track(commands).set_defaults(command=track)
     _add_models(commands).set_defaults(command=models)
     _add_page(commands).set_defaults(command=page)
     return parser
@@ -165,23 +182,7 @@ def _add_segment(
     )
     _add_file_flags(parser.add_argument_group("Files"))
     groups = {key: parser.add_argument_group(title) for key, title in GROUP_TITLES.items()}
-    groups["prompts"].add_argument(
-        "--point",
-        action="append",
-        default=[],
-        type=_point,
-        metavar="X,Y[,LABEL]",
-        help="a point on the object, or with label 0 beside it; again for more points of it. With "
-        "several boxes, a point belongs to the smallest box around it",
-    )
-    groups["prompts"].add_argument(
-        "--box",
-        action="append",
-        default=[],
-        type=_box,
-        metavar="X1,Y1,X2,Y2",
-        help="a box around an object; again for more objects",
-    )
+    _add_prompt_flags(groups["prompts"])
     groups["prompts"].add_argument(
         "--prompts",
         type=Path,
@@ -194,22 +195,70 @@ def _add_segment(
     return parser
 
 
+def _add_track(commands: argparse._SubParsersAction[_Parser]) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "track",
+        usage="%(prog)s VIDEO [--point X,Y] [--box X1,Y1,X2,Y2] [--prompt-frame N] "
+        "[--format NAME] [--out FOLDER] [more flags]",
+        help="track objects through a video",
+        description="Track what is prompted on one frame of a video through all others. Prompts "
+        "are in pixels of the frame as it is shown.",
+        epilog=f"{track_formats_listed()}\n{_EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_track_flags(parser)
+    groups = {
+        row.group: parser.add_argument_group(GROUP_TITLES[row.group])
+        for row in ROWS
+        if row.key in TRACK_KEYS
+    }
+    _add_prompt_flags(groups["prompts"])
+    for row in ROWS:
+        if row.key in TRACK_KEYS:
+            _add_row(groups[row.group], row)
+    groups["prompts"].add_argument(
+        "--objects", dest="input_objects", metavar="TEXT|@FILE", help="short for --input-objects"
+    )
+    return parser
+
+
 def _formats_listed() -> str:
     lines = [f"  {name + ':':<15}{kind.words}\n" for name, kind in FORMATS.items()]
     return "formats:\n" + "".join(lines)
+
+
+def _add_prompt_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--point",
+        action="append",
+        default=[],
+        type=point,
+        metavar="X,Y[,LABEL]",
+        help="a point on the object, or with label 0 beside it; again for more points of it. With "
+        "several boxes, a point belongs to the smallest box around it",
+    )
+    group.add_argument(
+        "--box",
+        action="append",
+        default=[],
+        type=box,
+        metavar="X1,Y1,X2,Y2",
+        help="a box around an object; again for more objects",
+    )
 
 
 def _add_file_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--format",
         action="append",
-        type=_formats,
+        type=names_of(FORMATS),
         metavar="NAME[,NAME...]",
         help="what to write, one or several of the formats below (default coco)",
     )
     group.add_argument(
         "--out",
-        type=_folder,
+        type=folder,
         default=Path("sam2_results"),
         metavar="FOLDER",
         help="folder for it (default %(default)s)",
@@ -222,7 +271,7 @@ def _add_file_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--affine",
-        type=_affine,
+        type=affine,
         metavar="A,B,C,D,E,F",
         help="for geojson: x = A*column + B*row + C and y = D*column + E*row + F, as rasterio's "
         "transform",
@@ -235,7 +284,7 @@ def _add_file_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--opacity",
-        type=_fraction,
+        type=fraction,
         default=ExportOptions.opacity,
         help="for overlay: 0 = only outlines, 1 = masks hide the picture (default %(default)s)",
     )
@@ -315,60 +364,3 @@ def _add_page(commands: argparse._SubParsersAction[_Parser]) -> argparse.Argumen
             _add_row(groups[row.group], row)
     _add_verbose(parser)
     return parser
-
-
-def _numbers(text: str, counts: Sequence[int], example: str) -> list[float]:
-    """Reads "1,2.5": as many finite numbers as one of ``counts`` says."""
-    try:
-        numbers = [float(word) for word in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in counts or not all(map(math.isfinite, numbers)):
-        raise argparse.ArgumentTypeError(f"expected numbers such as {example}, got {text!r}")
-    return numbers
-
-
-def _point(text: str) -> tuple[float, float, int]:
-    x, y, *label = _numbers(text, (2, 3), "500,375 or 500,375,0")
-    if label and label[0] not in (0, 1):
-        raise argparse.ArgumentTypeError(
-            f"the third number is 1 (on the object) or 0 (beside it), got {text!r}"
-        )
-    return x, y, int(label[0]) if label else 1
-
-
-def _box(text: str) -> list[float]:
-    return _numbers(text, (4,), "425,600,700,875")
-
-
-def _affine(text: str) -> Affine:
-    a, b, c, d, e, f = _numbers(text, (6,), "10,0,500000,0,-10,4000000")
-    return a, b, c, d, e, f
-
-
-def _folder(text: str) -> Path:
-    home = Path(text).parts[0] if Path(text).parts else ""
-    with contextlib.suppress(RuntimeError):  # there is no such user
-        if not home.startswith("~") or Path(home).expanduser().is_dir():
-            return Path(text).expanduser()
-    raise argparse.ArgumentTypeError(
-        f"expected a folder, got {text!r} in the home of a user who has none here; write the path "
-        f"out, or ./{text} for a folder of that name"
-    )
-
-
-def _fraction(text: str) -> float:
-    (number,) = _numbers(text, (1,), "0.5")
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
-    return number
-
-
-def _formats(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in FORMATS:
-            similar = nearest(name, FORMATS)
-            advice = f"; did you mean {similar}?" if similar else ""
-            raise argparse.ArgumentTypeError(f"expected {', '.join(FORMATS)}, got {name!r}{advice}")
-    return names

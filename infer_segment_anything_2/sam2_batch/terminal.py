@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 
-__all__ = ["Progress", "duration", "log_shown"]
+__all__ = ["FrameProgress", "Progress", "duration", "log_shown"]
 
 _LOGGER = logging.getLogger("ikomia.infer_segment_anything_2")
 
@@ -84,4 +84,35 @@ class Progress:
 
     def complain(self, line: str) -> None:
         """Writes a line to standard error, above the bars."""
+        tqdm.write(line, file=sys.stderr)
+
+
+class FrameProgress:
+    """A bar over the frames of a video with their number per second, on a terminal only.
+
+    Args:
+        frame_count: Of the video, None where it does not say.
+        quiet: Whether nothing is to be shown.
+    """
+
+    def __init__(self, frame_count: int | None, *, quiet: bool) -> None:
+        # None: hidden where standard error is no terminal
+        self._bar = tqdm(total=frame_count, unit="frame", disable=True if quiet else None)
+
+    def __enter__(self) -> FrameProgress:
+        """Shows the bar."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Takes the bar away."""
+        self._bar.close()
+
+    def count(self) -> None:
+        """Counts a frame as done; behind the last one, the total grows."""
+        self._bar.update()
+        if self._bar.total is not None and self._bar.n > self._bar.total:
+            self._bar.total = self._bar.n
+
+    def complain(self, line: str) -> None:
+        """Writes a line to standard error, above the bar."""
         tqdm.write(line, file=sys.stderr)
