@@ -123,7 +123,7 @@ class Parameters:
     input_size_percent: int = _row(
         100,
         group="model",
-        label="Picture size (%)",
+        label="Picture size",
         words=(
             "Shrinks the picture before the network sees it; prompts and masks stay in pixels of"
             " the original. Lower values lose detail and save little time, as the network's "
@@ -131,6 +131,7 @@ class Parameters:
         ),
         minimum=1,
         maximum=100,
+        unit="%",
     )
     apply_postprocessing: bool = _row(
         GridSettings.prefer_stable,
@@ -221,6 +222,7 @@ class Parameters:
         ),
         minimum=1,
         maximum=512,
+        part="Grid",
     )
     point_grids: str = _row(
         "",
@@ -232,6 +234,7 @@ class Parameters:
             "and one per crop layer."
         ),
         example="[[0.5, 0.5], [0.25, 0.75]]",
+        part="Grid",
     )
     region_of_interest: str = _row(
         "",
@@ -243,6 +246,7 @@ class Parameters:
             "the same (a drawn rectangle prompts an object). Masks may reach beyond it."
         ),
         example="[120, 80, 900, 640]",
+        part="Grid",
     )
     points_per_batch: int = _row(
         GridSettings.points_per_batch,
@@ -251,6 +255,7 @@ class Parameters:
         words="At most this many points are worked on at once. Lower needs less memory.",
         minimum=1,
         maximum=65536,
+        part="Grid",
     )
     automatic_multimask_output: bool = _row(
         GridSettings.multimask_output,
@@ -260,6 +265,7 @@ class Parameters:
             "Each grid point proposes three masks (part, object, whole) instead of one. Off "
             "finds fewer masks and is only slightly faster."
         ),
+        part="Grid",
     )
     use_m2m: bool = _row(
         GridSettings.use_m2m,
@@ -269,6 +275,7 @@ class Parameters:
             "Pass each proposed mask through the decoder a second time. Cleaner edges, three to "
             "five times the time."
         ),
+        part="Grid",
     )
     mask_threshold: float = _row(
         GridSettings.mask_threshold,
@@ -280,6 +287,7 @@ class Parameters:
         ),
         minimum=-32.0,
         maximum=32.0,
+        part="Grid",
     )
     iou_thresh: float = _row(
         GridSettings.pred_iou_thresh,
@@ -291,6 +299,7 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=1.0,
+        part="Filters",
     )
     iou_thres: float = _row(
         GridSettings.pred_iou_thresh,
@@ -311,6 +320,8 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=1.0,
+        part="Filters",
+        zero_means="off",
     )
     stability_score_offset: float = _row(
         GridSettings.stability_score_offset,
@@ -319,6 +330,7 @@ class Parameters:
         words="How far the mask threshold is moved to measure stability. Higher keeps fewer masks.",
         minimum=0.0,
         maximum=32.0,
+        part="Filters",
     )
     box_nms_thresh: float = _row(
         GridSettings.box_nms_thresh,
@@ -330,6 +342,7 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=1.0,
+        part="Duplicates",
     )
     crop_n_layers: int = _row(
         GridSettings.crop_n_layers,
@@ -341,6 +354,8 @@ class Parameters:
         ),
         minimum=0,
         maximum=4,
+        part="Crops and tiles",
+        zero_means="off",
     )
     crop_nms_thresh: float = _row(
         GridSettings.crop_nms_thresh,
@@ -351,6 +366,7 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=1.0,
+        part="Crops and tiles",
     )
     crop_overlap_ratio: float = _row(
         GridSettings.crop_overlap_ratio,
@@ -362,6 +378,7 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=0.99,
+        part="Crops and tiles",
     )
     crop_n_points_downscale_factor: int = _row(
         GridSettings.crop_n_points_downscale_factor,
@@ -370,6 +387,7 @@ class Parameters:
         words="Points per side are divided by this for each crop layer. Higher is faster.",
         minimum=1,
         maximum=16,
+        part="Crops and tiles",
     )
     tile_size: int = _row(
         0,
@@ -383,6 +401,9 @@ class Parameters:
         ),
         minimum=0,
         maximum=65536,
+        part="Crops and tiles",
+        unit="px",
+        zero_means="off",
     )
     tile_overlap: float = _row(
         TileSettings.overlap,
@@ -394,6 +415,7 @@ class Parameters:
         ),
         minimum=0.05,
         maximum=0.75,
+        part="Crops and tiles",
     )
     duplicates: DuplicateRule = _row(
         GridSettings.duplicates,
@@ -405,6 +427,7 @@ class Parameters:
             "drops a mask that lies inside another: no parts of objects. The duplicate "
             "thresholds hold for all three."
         ),
+        part="Duplicates",
     )
     min_mask_region_area: int = _row(
         CleaningSettings.min_mask_region_area,
@@ -416,6 +439,8 @@ class Parameters:
         ),
         minimum=0,
         maximum=_MOST_PIXELS,
+        unit="px",
+        zero_means="off",
     )
     keep_components: ComponentRule = _row(
         CleaningSettings.keep_components,
@@ -434,6 +459,8 @@ class Parameters:
         words="Masks of fewer pixels than this are dropped, in both modes. 0 is no limit.",
         minimum=0,
         maximum=_MOST_PIXELS,
+        unit="px",
+        zero_means="no limit",
     )
     max_mask_area: int = _row(
         CleaningSettings.max_mask_area,
@@ -442,6 +469,8 @@ class Parameters:
         words="Masks of more pixels than this are dropped, in both modes. 0 is no limit.",
         minimum=0,
         maximum=_MOST_PIXELS,
+        unit="px",
+        zero_means="no limit",
     )
     overlap: OverlapRule = _row(
         CleaningSettings.overlap,
