@@ -8,8 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from PyQt6 import sip
 from pytestqt.qtbot import QtBot
 
+from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
 from infer_segment_anything_2.sam2_form.form import ParameterForm
 from tests.sam2_form.form_user import editor, make_form, shown_texts
@@ -73,7 +75,9 @@ class TestState:
         assert "not on this machine" in shown_texts(tiny_form)
         assert editor(tiny_form, "weights_button").text() == "Fetch now (156 MB)"
 
-    def test_of_weights_that_are_there(self, qtbot: QtBot, server: SlowServer, tmp_path: Path):
+    def test_of_weights_that_are_there(
+        self, qtbot: QtBot, server: SlowServer, tmp_path: Path
+    ) -> None:
         (tmp_path / "weights").mkdir()
         (tmp_path / "weights" / TINY.file_name).touch()
         form = make_form(qtbot, model_name=TINY.name)
@@ -106,3 +110,11 @@ class TestFetching:
         editor(tiny_form, "weights_button").click()
         qtbot.waitUntil(lambda: "the server answered 404" in shown_texts(tiny_form))
         assert editor(tiny_form, "weights_button").text().startswith("Fetch now")
+
+    def test_ends_when_the_form_is_closed(self, server: SlowServer) -> None:
+        form = ParameterForm(Parameters(model_name=TINY.name))
+        editor(form, "weights_button").click()
+        (thread,) = (t for t in threading.enumerate() if t.name == "fetch-weights")
+        sip.delete(form)
+        thread.join(timeout=20)
+        assert not thread.is_alive()
