@@ -22,17 +22,17 @@ _TOOL_TIPS = {
     DrawingTool.FOREGROUND_POINT: "Click points on the object.",
     DrawingTool.BACKGROUND_POINT: "Click points that must not belong to the object.",
     DrawingTool.BOX: "Drag a box around an object. Each box is one object; a point in it is its.",
-    DrawingTool.REGION: "Draw a polygon: everything mode searches within it only. Same as Region "
-    "of interest below.",
-    DrawingTool.SELECT: "Stop drawing and select what is drawn: to move it, or to remove it with "
-    "the Delete key.",
+    DrawingTool.REGION: "Click the corners of a polygon and double-click the last: everything mode "
+    "searches within it only, as with the field Region of interest.",
+    DrawingTool.SELECT: "Click an item, or drag a frame around many. The Delete key removes what is "
+    "selected; the mouse moves it.",
 }
 _ACTIVE = {
     DrawingTool.FOREGROUND_POINT: "Drawing: points on the object.",
     DrawingTool.BACKGROUND_POINT: "Drawing: points on the background.",
     DrawingTool.BOX: "Drawing: boxes, one per object.",
-    DrawingTool.REGION: "Drawing: a region to search in.",
-    DrawingTool.SELECT: "Selecting: the Delete key removes what is selected.",
+    DrawingTool.REGION: "Drawing: a region to search in; a double-click ends it.",
+    DrawingTool.SELECT: "Selecting: drag a frame around drawn items; the Delete key removes them.",
 }
 
 
