@@ -22,9 +22,9 @@ _TOOL_TIPS = {
     DrawingTool.FOREGROUND_POINT: "Click points on the object.",
     DrawingTool.BACKGROUND_POINT: "Click points that must not belong to the object.",
     DrawingTool.BOX: "Drag a box around an object. Each box is one object; a point in it is its.",
-    DrawingTool.REGION: "Click the corners of a polygon and double-click the last: everything mode "
+    DrawingTool.REGION: "Click the corners of a polygon, double-click the last: everything mode "
     "searches within it only, as with the field Region of interest.",
-    DrawingTool.SELECT: "Click an item, or drag a frame around many. The Delete key removes what is "
+    DrawingTool.SELECT: "Click an item, or drag a frame around many. Delete removes what is "
     "selected; the mouse moves it.",
 }
 _ACTIVE = {
