@@ -97,8 +97,9 @@ class PredictionSettings:
         stability_score_offset: How far that threshold is moved to measure the masks' stability.
         mask_support: How a mask that an object is prompted with is put to the network.
         zoom: Which objects are asked for once more in a window of about twice their size, which
-            the network sees larger: none ("off", Meta's masks), those whose longer side takes at
-            most half of the picture's ("auto"), or "always" all. One encoding a window.
+            the network sees larger: none ("off", Meta's masks), boxes and masks of at most a
+            quarter of the picture's width and height ("auto"), or "always" all. One encoding a
+            window.
     """
 
     multimask_output: bool = False

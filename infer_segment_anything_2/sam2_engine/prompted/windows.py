@@ -26,8 +26,9 @@ _LEAST_SIDE_PX = 32
 _RASTER = 8
 # A window that cuts its mask grows on that side by this part of its length.
 _GROWTH = 0.5
-# ``auto`` looks closer at objects whose longer side takes at most this part of the picture's.
-_SMALL = 0.5
+# ``auto`` looks closer at objects that take at most this part of the picture's sides: larger ones
+# gain nothing, or lose with a network of finer input (`benchmarks/zoom.py`).
+_SMALL = 0.25
 
 
 @dataclass(frozen=True)

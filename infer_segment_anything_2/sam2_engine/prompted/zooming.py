@@ -106,7 +106,8 @@ def zoomed(
         look
         for index, prompt in enumerate(objects)
         for look in _looks(index, with_support(prompt, image_hw, settings.mask_support), first)
-        if settings.zoom == "always" or is_small(look.extent_xyxy_px, image_hw)
+        if settings.zoom == "always"
+        or (_is_outlined(prompt) and is_small(look.extent_xyxy_px, image_hw))
     ]
     asking = _Asking(decoder, embed, image_rgb_hwc, settings)
     rows = [[masks.select([index]) for index in range(len(objects))] for masks in first.ranked]
@@ -144,6 +145,11 @@ def _looks(index: int, prompt: ObjectPrompt, first: Prediction) -> list[_Look]:
             box = (left, top, right + 1, bottom + 1)
             looks.append(_look(index, (rank,), prompt, box, image_hw))
     return looks
+
+
+def _is_outlined(prompt: ObjectPrompt) -> bool:
+    """Whether an object's size is known, not guessed from points."""
+    return prompt.box_xyxy_px is not None or prompt.mask is not None
 
 
 def _look(

@@ -85,6 +85,6 @@ class TestGrown:
         assert not any(cut_sides((0, 0, 99, 99), window, (100, 100)))
 
 
-@pytest.mark.parametrize(("box", "small"), [((0, 0, 50, 99), True), ((0, 0, 50, 101), False)])
-def test_small_is_what_takes_at_most_half_of_either_side(box: Box, small: bool) -> None:
+@pytest.mark.parametrize(("box", "small"), [((0, 0, 50, 50), True), ((0, 0, 50, 51), False)])
+def test_small_is_what_takes_at_most_a_quarter_of_either_side(box: Box, small: bool) -> None:
     assert is_small(box, (200, 400)) is small

@@ -155,6 +155,15 @@ class TestZoom:
         assert found.ranked[0].rles == plain.ranked[0].rles
         assert len(encoded_hw) == spent
 
+    def test_auto_looks_closer_at_small_boxes_but_not_at_points(
+        self, model: LoadedModel, photo: Image
+    ) -> None:
+        small = ObjectPrompt(box_xyxy_px=(10.0, 150.0, 60.0, 200.0))
+        auto = PredictionSettings(zoom="auto")
+        found = looked_at(Engine(model), photo, small, CLICK, settings=auto).ranked[0]
+        assert found.crop_boxes_xywh_px[0, 2] < photo.shape[1]
+        assert found.crop_boxes_xywh_px[1].tolist() == [0, 0, 256, 256]
+
     def test_shares_a_window_between_objects(
         self, model: LoadedModel, photo: Image, encoded_hw: list[int]
     ) -> None:
