@@ -26,6 +26,7 @@ from infer_segment_anything_2.sam2_engine.settings import (
     PredictionSettings,
     TileSettings,
     TrackingSettings,
+    ZoomRule,
 )
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINT_NAMES
 from infer_segment_anything_2.sam2_reading.parameter_rows import (
@@ -205,6 +206,17 @@ class Parameters:
             "A further point on an object of the same picture refines the object's last mask "
             "instead of starting over, and gives one mask per object. Good for clicking step by "
             "step."
+        ),
+    )
+    zoom: ZoomRule = _row(
+        PredictionSettings.zoom,
+        group="prompts",
+        label="Look closer",
+        words=(
+            "Asks for prompted objects once more in an enlarged window around each, for small "
+            "objects and sharper edges. off gives Meta's masks; auto looks closer at boxes and "
+            "masks of at most a quarter of the picture's width and height; always at all objects,"
+            " points too. Each window takes as long as a picture."
         ),
     )
     preset: Preset = _row(

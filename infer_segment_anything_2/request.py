@@ -136,6 +136,7 @@ def prediction_settings(parameters: Parameters, *, goes_on: bool) -> PredictionS
         prefer_stable=parameters.apply_postprocessing,
         mask_threshold=parameters.mask_threshold,
         stability_score_offset=parameters.stability_score_offset,
+        zoom=parameters.zoom,
     )
 
 

@@ -167,6 +167,8 @@ class Segmenter:
             cleaning=cleaning_settings(parameters, everything=False),
             start_logits=starts,
             on_progress=_stage(on_progress, "objects"),
+            image_rgb_hwc=image_rgb_hwc,
+            input_size_percent=parameters.input_size_percent,
         )
         self._answered = None
         if parameters.refine:

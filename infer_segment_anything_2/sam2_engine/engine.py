@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from infer_segment_anything_2.errors import ParameterError
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
 from infer_segment_anything_2.sam2_engine.everything.candidates import (
@@ -25,6 +26,7 @@ from infer_segment_anything_2.sam2_engine.image.embedding_cache import Embedding
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction, predict
 from infer_segment_anything_2.sam2_engine.prompted.prediction import cleaned as cleaned_prediction
+from infer_segment_anything_2.sam2_engine.prompted.zooming import zoomed
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
     GridSettings,
@@ -123,8 +125,13 @@ class Engine:
         cleaning: CleaningSettings | None = None,
         start_logits: Sequence[Tensor | None] | None = None,
         on_progress: OnProgress | None = None,
+        image_rgb_hwc: npt.NDArray[np.uint8] | None = None,
+        input_size_percent: int = _WHOLE,
     ) -> Prediction:
         """Predicts masks for every object; see :func:`.prompted.prediction.predict`.
+
+        With ``settings.zoom``, objects are then asked for once more in windows of the picture; see
+        :func:`.prompted.zooming.zoomed`. A few windows are remembered, as pictures are.
 
         Args:
             image: From :meth:`embed` of this engine.
@@ -133,15 +140,43 @@ class Engine:
             cleaning: What is done to the finished masks; nothing if None.
             start_logits: Per object an earlier answer to start from, or None.
             on_progress: Called with the numbers of objects done and in all.
+            image_rgb_hwc: The picture that ``image`` is of; needed to zoom, and only then.
+            input_size_percent: As in :meth:`embed`, for the windows.
+
+        Raises:
+            DeviceError: The memory does not suffice.
+            ParameterError: The settings say to zoom, and the picture is not given.
         """
+        settings = settings or PredictionSettings()
+        zooms = settings.zoom != "off"
+        if zooms and (image_rgb_hwc is None or image_rgb_hwc.shape[:2] != image.embedding.image_hw):
+            raise ParameterError(
+                "To zoom, the picture must be given as image_rgb_hwc, of height and width "
+                f"{image.embedding.image_hw}, got "
+                f"{'none' if image_rgb_hwc is None else image_rgb_hwc.shape}; give predict the "
+                "picture that was embedded, or set zoom to off.",
+                key="zoom",
+            )
         prediction = predict(
             self._decoder,
             image,
             objects,
-            settings or PredictionSettings(),
+            settings,
             start_logits=start_logits,
-            on_progress=on_progress,
+            on_progress=_without_steps(on_progress) if zooms else on_progress,
         )
+        if zooms and image_rgb_hwc is not None:
+            prediction = zoomed(
+                self._decoder,
+                lambda window_rgb_hwc, remember: self.embed(
+                    window_rgb_hwc, input_size_percent=input_size_percent, remember=remember
+                ),
+                image_rgb_hwc,
+                objects,
+                prediction,
+                settings,
+                on_progress,
+            )
         return prediction if cleaning is None else cleaned_prediction(prediction, objects, cleaning)
 
     @full_teams()
@@ -281,3 +316,8 @@ class Engine:
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory(self.model.device, needed, _REMEDY, error) from error
+
+
+def _without_steps(on_progress: OnProgress | None) -> OnProgress | None:
+    """Lets work be stopped that is not done before it was done once more."""
+    return on_progress and (lambda _, total: on_progress(0, total))
