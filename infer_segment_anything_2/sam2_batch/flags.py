@@ -14,6 +14,13 @@ from infer_segment_anything_2.errors import nearest
 from infer_segment_anything_2.exports import Affine
 from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
+from infer_segment_anything_2.sam2_batch.table_flags import (
+    TABLES,
+    TABLES_WORDS,
+    add_cluster_flags,
+    add_result_flags,
+    place,
+)
 from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, ParameterRow
 
 __all__ = ["make_parser"]
@@ -112,12 +119,14 @@ def _flags_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str
 def make_parser(
     segment: Command,
     models: Command,
+    results: Command,
 ) -> argparse.ArgumentParser:
     """Makes the parser of the command line.
 
     Args:
         segment: What runs ``segment``; becomes the result's ``command``.
         models: What runs ``models``.
+        results: What runs ``results``.
 
     Returns:
         A parser whose result holds, for each parameter row, the text that was given or None.
@@ -133,6 +142,7 @@ def make_parser(
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands).set_defaults(command=segment)
     _add_models(commands).set_defaults(command=models)
+    _add_results(commands).set_defaults(command=results)
     return parser
 
 
@@ -152,11 +162,13 @@ def _add_segment(
     )
     parser.add_argument(
         "pictures",
-        nargs="+",
+        nargs="*",
         metavar="PICTURE",
-        help="a picture, a folder of pictures, or a pattern such as 'photos/**/*.jpg'",
+        help="a picture, a folder of pictures, or a pattern such as 'photos/**/*.jpg'; with "
+        "--format parquet also in a bucket, such as s3://bucket/photos",
     )
     _add_file_flags(parser.add_argument_group("Files"))
+    add_cluster_flags(parser.add_argument_group("Tables and clusters (docs/cluster.md)"))
     groups = {key: parser.add_argument_group(title) for key, title in GROUP_TITLES.items()}
     groups["prompts"].add_argument(
         "--point",
@@ -189,6 +201,7 @@ def _add_segment(
 
 def _formats_listed() -> str:
     lines = [f"  {name + ':':<15}{kind.words}\n" for name, kind in FORMATS.items()]
+    lines.append(f"  {TABLES + ':':<15}{TABLES_WORDS}; see docs/cluster.md\n")
     return "formats:\n" + "".join(lines)
 
 
@@ -202,7 +215,7 @@ def _add_file_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--out",
-        type=Path,
+        type=place,
         default=Path("sam2_results"),
         metavar="FOLDER",
         help="folder for it (default %(default)s)",
@@ -288,6 +301,24 @@ def _add_models(
     return parser
 
 
+def _add_results(
+    commands: argparse._SubParsersAction[_Parser],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "results",
+        help="check, list and convert the tables of segment --format parquet",
+        description="Read the tables that segment --format parquet or --on ray has written.",
+        epilog=f"examples:\n  {_PROGRAM} results run1\n  {_PROGRAM} results run1 --errors\n"
+        f"  {_PROGRAM} results run1 --coco run1.json\n"
+        f"  {_PROGRAM} results run1 --expand coco,overlay --to files --only '*/cat*.jpg'",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_result_flags(parser)
+    _add_verbose(parser)
+    return parser
+
+
 def _numbers(text: str, counts: Sequence[int], example: str) -> list[float]:
     """Reads "1,2.5": as many finite numbers as one of ``counts`` says."""
     try:
@@ -327,8 +358,8 @@ def _fraction(text: str) -> float:
 def _formats(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in FORMATS:
-            similar = nearest(name, FORMATS)
+        if name not in (known := (*FORMATS, TABLES)):
+            similar = nearest(name, known)
             advice = f"; did you mean {similar}?" if similar else ""
-            raise argparse.ArgumentTypeError(f"expected {', '.join(FORMATS)}, got {name!r}{advice}")
+            raise argparse.ArgumentTypeError(f"expected {', '.join(known)}, got {name!r}{advice}")
     return names
