@@ -111,7 +111,7 @@ def list_objects(url: str, *, recursive: bool) -> list[tuple[str, str, str]]:
 
 
 def version_of_object(url: str) -> str:
-    """What differs when an object's content does: its size, and its tag or time.
+    """What differs when an object's content does: its size, and its tag if it has one.
 
     Raises:
         FileNotFoundError: It is not there.
@@ -155,7 +155,8 @@ def _file_system(scheme: str) -> Any:
 
 
 def _version(facts: Mapping[str, Any]) -> str:
-    tag = facts.get("ETag") or facts.get("etag") or facts.get("mtime") or facts.get("created") or ""
+    # Times are told in one way by lists and in another by single answers.
+    tag = facts.get("ETag") or facts.get("etag") or ""
     return f"{facts.get('size')} {str(tag).strip(chr(34))}"
 
 

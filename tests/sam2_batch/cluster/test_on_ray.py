@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.conftest import REPOSITORY
@@ -52,16 +52,36 @@ def start(
 def started() -> Iterator[list[subprocess.Popen[str]]]:
     """Processes that are ended with all that they started, whatever becomes of the test."""
     processes: list[subprocess.Popen[str]] = []
-    families: list[psutil.Process] = []
     yield processes
     for process in processes:
         if process.poll() is None:
-            families += psutil.Process(process.pid).children(recursive=True)
+            family = family_of(process.pid)
             process.kill()
+            end(family)
         process.communicate()
-    for child in families:
-        if child.is_running():
-            child.kill()
+
+
+def family_of(pid: int) -> dict[int, str]:
+    """The processes below one, and their command lines."""
+    children: dict[int, list[int]] = {}
+    words: dict[int, str] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(folder.name))
+            words[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
+    below, waiting = {}, [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            below[child] = words.get(child, "")
+            waiting.append(child)
+    return below
+
+
+def end(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def wait_for(folder: Path, n_files: int, process: subprocess.Popen[str]) -> None:
@@ -82,18 +102,17 @@ class TestOnRay:
         first = start(photos, out, {})
         started.append(first)
         wait_for(out / "pictures", 1, first)
-        family = psutil.Process(first.pid).children(recursive=True)
-        first.kill()  # Ray's own processes end when their driver is gone
+        family = family_of(first.pid)
+        first.kill()
+        end(family)  # the whole machine is gone, as far as this run is concerned
         first.communicate()
-        psutil.wait_procs(family, timeout=60)
         second = start(photos, out, {})
         started.append(second)
         n_before = len([*(out / "pictures").glob("*.parquet")])
         wait_for(out / "pictures", n_before + 1, second)
-        for worker in psutil.Process(second.pid).children(recursive=True):
-            if "MapWorker" in " ".join(worker.cmdline()):
-                worker.send_signal(signal.SIGKILL)
-                break
+        workers = [pid for pid, words in family_of(second.pid).items() if "MapWorker" in words]
+        assert workers
+        end(workers[:1])
         said, trouble = second.communicate(timeout=_WAIT_S)
         assert second.returncode == 0, trouble
         assert "0 failed" in said

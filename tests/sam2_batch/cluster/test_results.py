@@ -39,7 +39,7 @@ class TestMasks:
             parameters = Parameters(
                 model_name="sam2_demo_nano",
                 cuda=False,
-                points_per_side=3,
+                points_per_side=2,
                 iou_thresh=0.2,
                 stability_score_thresh=0.2,
                 **prompts,
