@@ -35,7 +35,11 @@ class TestMasks:
     def test_come_back_as_they_were(self, segmenter: Segmenter) -> None:
         image_rgb_hwc = np.full((*HW, 3), 40, np.uint8)
         image_rgb_hwc[10:40, 8:44] = (220, 180, 60)
-        for prompts in ({"input_box": "[8, 10, 44, 40]", "multimask_output": True}, {}):
+        asked: tuple[dict[str, Any], ...] = (
+            {"input_box": "[8, 10, 44, 40]", "multimask_output": True},
+            {},
+        )
+        for prompts in asked:
             parameters = Parameters(
                 model_name="sam2_demo_nano",
                 cuda=False,
@@ -146,7 +150,9 @@ class TestDocumentation:
             row["path"] for row in rows_of(run, "masks") if row["predicted_iou"] > 0.5
         )
         assert expected
-        asked = {path: n_masks for path, n_masks, _ in duckdb.sql(query).fetchall()}
+        answer = duckdb.sql(query)
+        assert answer is not None
+        asked = {path: n_masks for path, n_masks, _ in answer.fetchall()}
         assert asked == expected
         names: dict[str, Any] = {}
         exec(program, names)
