@@ -22,7 +22,7 @@ help:  ## this list
 
 setup: $(READY)  ## make .venv with everything in it
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt requirements-cluster.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else \
 	  "Python 3.10, 3.11 or 3.12 is needed (ikomia has wheels for those), this is %d.%d; " % v + \
 	  "run: make PYTHON=python3.11 <target>")'
@@ -31,7 +31,7 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Installing torch and the rest (several GB, a few minutes)"
 	$(BIN)/pip install --quiet $(TORCH_INDEX) $$(grep -E '^torch' requirements.txt)
 	$(BIN)/pip install --quiet --no-build-isolation -r requirements.txt ikomia==0.16.1
-	$(BIN)/pip install --quiet --group dev
+	$(BIN)/pip install --quiet -r requirements-cluster.txt --group dev
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 

@@ -13,6 +13,7 @@ The hierarchy::
     ├── DependencyError        a package is missing or unusable
     ├── DeviceError            a device cannot do the work (memory, kernels)
     ├── ExportError            results cannot be written in the wanted form
+    ├── StorageError           a bucket or a shared folder does not answer
     └── CancelledError         a run was stopped on request
 
 The host turns every exception into a ``RuntimeError`` and keeps only the text. So the whole story
@@ -38,6 +39,7 @@ __all__ = [
     "ParameterError",
     "PromptError",
     "SegmentAnythingError",
+    "StorageError",
     "first_line",
     "listed",
     "nearest",
@@ -120,6 +122,10 @@ class DeviceError(SegmentAnythingError, RuntimeError):
 
 class ExportError(SegmentAnythingError):
     """Results cannot be written in the wanted form or place."""
+
+
+class StorageError(SegmentAnythingError):
+    """A bucket or a shared folder does not give or take a file, after several tries."""
 
 
 class CancelledError(SegmentAnythingError):

@@ -9,9 +9,10 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from infer_segment_anything_2.errors import (
     CheckpointError,
@@ -37,8 +38,13 @@ from infer_segment_anything_2.sam2_batch.formats import ExportOptions
 from infer_segment_anything_2.sam2_batch.models import run_models
 from infer_segment_anything_2.sam2_batch.page_command import run_page
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
-from infer_segment_anything_2.sam2_batch.prompts_file import read_prompts, with_prompts
+from infer_segment_anything_2.sam2_batch.prompts_file import (
+    read_prompts,
+    refuse_prompts_of_all,
+    with_prompts,
+)
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
+from infer_segment_anything_2.sam2_batch.tables import run_results, run_tables, wants_tables
 from infer_segment_anything_2.sam2_batch.terminal import Progress, duration, log_shown
 from infer_segment_anything_2.sam2_batch.track_command import run_track
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
@@ -60,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code; see the help text.
     """
     try:
-        options = make_parser(_segment, run_models, run_page, _track).parse_args(arguments)
+        options = make_parser(_COMMANDS).parse_args(arguments)
     except SystemExit as leaving:  # argparse has said what is wrong, or printed the help
         return leaving.code if isinstance(leaving.code, int) else EXIT_WRONG_CALL
     try:
@@ -82,6 +88,8 @@ def _say(line: str) -> None:
 
 def _segment(options: argparse.Namespace) -> int:
     parameters = _parameters(options)
+    if wants_tables(options):
+        return run_tables(options, parameters, _prompted)
     pictures = find_pictures(
         options.pictures,
         out=options.out,
@@ -119,6 +127,17 @@ def _track(options: argparse.Namespace) -> int:
     return run_track(options, _parameters(options))
 
 
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = MappingProxyType(
+    {
+        "segment": _segment,
+        "track": _track,
+        "page": run_page,
+        "results": run_results,
+        "models": run_models,
+    }
+)
+
+
 def _check_map(
     options: ExportOptions, formats: Sequence[str], pictures: Sequence[PictureFile]
 ) -> None:
@@ -150,13 +169,7 @@ def _prompted(
     pictures: Sequence[PictureFile], path: Path, parameters: Parameters
 ) -> list[PictureFile]:
     """The pictures with the prompts that a file has for each."""
-    for key in ("input_point", "input_box", "input_objects"):
-        if getattr(parameters, key):
-            raise ParameterError(
-                f"--prompts gives each picture its own prompts, got {key} for all of them too; "
-                "give one of the two.",
-                key=key,
-            )
+    refuse_prompts_of_all(parameters, "--prompts")
     prompted, unknown = with_prompts(pictures, read_prompts(path), path)
     for picture in prompted:
         try:

@@ -40,7 +40,7 @@ from infer_segment_anything_2.sam2_batch.result_names import (
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.whole_files import write_json
 
-__all__ = ["SETTINGS_NAME", "ResultFolder"]
+__all__ = ["SETTINGS_NAME", "ResultFolder", "settings_of"]
 
 # These change how the work is done, not what comes out.
 _WITHOUT_EFFECT = frozenset({"cuda", "points_per_batch"})
@@ -361,8 +361,6 @@ class ResultFolder:
 
     def _settings(self) -> dict[str, Any]:
         """What decides how the wanted results look, in JSON types."""
-        names = {row.alias_of or row.key for row in ROWS} - _WITHOUT_EFFECT
-        texts = self.parameters.to_strings()
         options: dict[str, Any] = {
             "affine": list(self.options.affine or ()),
             "crs": self.options.crs,
@@ -370,7 +368,7 @@ class ResultFolder:
         }
         used = {option for name in self.formats for option in FORMATS[name].options}
         return {
-            **{key: texts[key] for key in sorted(names)},
+            **settings_of(self.parameters),
             **{key: value for key, value in options.items() if key in used},
             **({"prompts": "of each picture"} if self.own_prompts else {}),
         }
@@ -388,6 +386,15 @@ class ResultFolder:
                 "--overwrite to do these pictures again, or choose another folder."
             ) from error
         return settings if isinstance(settings, dict) else {}
+
+
+def settings_of(parameters: Parameters) -> dict[str, str]:
+    """The parameters, as texts by their keys, that masks depend on."""
+    texts = parameters.to_strings()
+    return {
+        key: texts[key]
+        for key in sorted({row.alias_of or row.key for row in ROWS} - _WITHOUT_EFFECT)
+    }
 
 
 def _source(picture: PictureFile) -> str:

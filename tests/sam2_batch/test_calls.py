@@ -104,7 +104,7 @@ class TestNegativeNumbers:
         ],
     )
     def test_are_values(self, words: tuple[str, ...], key: str, expected: object) -> None:
-        parser = make_parser(*[lambda _: 0] * 3)
+        parser = make_parser({})
         assert getattr(parser.parse_args(["segment", *words, "a.png"]), key) == expected
         assert getattr(parser.parse_args(["segment", "a.png", *words]), key) == expected
 
@@ -116,7 +116,7 @@ class TestNegativeNumbers:
         assert "clipped to [0, 3, 30, 30]" in capsys.readouterr().err
 
     def test_after_two_dashes_are_names(self) -> None:
-        parser = make_parser(*[lambda _: 0] * 3)
+        parser = make_parser({})
         assert parser.parse_args(["segment", "--", "-5.png"]).pictures == ["-5.png"]
 
 
