@@ -17,6 +17,7 @@ from infer_segment_anything_2.sam2_batch.command_line import main
 from infer_segment_anything_2.sam2_batch.track_folder import TRACKED_NAME
 from infer_segment_anything_2.sam2_batch.track_formats import TRACK_FORMATS
 from infer_segment_anything_2.sam2_batch.video_finding import find_video
+from infer_segment_anything_2.sam2_video.following import follow
 from tests.video_clips import packets_of, write_clip
 from tests.videos import clip as drawn_frames
 from training.opencv import cv2
@@ -54,11 +55,6 @@ def results(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def boxes(out: Path) -> list[dict[str, str]]:
     with (out / "clip_boxes.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def masklets(out: Path) -> dict[str, object]:
-    content: dict[str, object] = json.loads((out / "clip_masklets.json").read_text())
-    return content
 
 
 class TestOneRun:
@@ -169,7 +165,6 @@ class TestTrouble:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        follow = track_run.follow
 
         def stopping(segmenter, state, frame, parameters):  # type: ignore[no-untyped-def]
             if state.frame == 2:
