@@ -64,7 +64,8 @@ def masklets() -> Masklets:
 
 
 def decoded(rle: dict[str, object]) -> np.ndarray:
-    return coco_mask.decode({**rle, "counts": str(rle["counts"]).encode()}).astype(bool)
+    mask_hw: np.ndarray = coco_mask.decode({**rle, "counts": str(rle["counts"]).encode()})
+    return mask_hw.astype(bool)
 
 
 class TestMasklets:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -27,7 +28,7 @@ def write_clip(
 ) -> Path:
     """Writes frames of even sides, 25 per second if no times are given."""
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream(codec, rate=25, options={"g": str(key_every), "bf": "0"})
+        stream: Any = container.add_stream(codec, rate=25, options={"g": str(key_every), "bf": "0"})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = _MILLISECOND

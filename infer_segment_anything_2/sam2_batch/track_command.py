@@ -7,7 +7,7 @@ import sys
 import time
 from functools import partial
 
-from infer_segment_anything_2.errors import ParameterError, PromptError
+from infer_segment_anything_2.errors import ExportError, ParameterError, PromptError
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_batch.exit_codes import (
     EXIT_DONE,
@@ -108,8 +108,11 @@ def _track(
         )
         track_video(video, segmenter, request, done, writers, progress.count)
     took_s = time.monotonic() - begun_s
-    if done.times_s:
-        write_finished(paths, done, name)
+    try:
+        if done.times_s:
+            write_finished(paths, done, name)
+    except ExportError as error:
+        done.error = done.error or error
     return _told(found, folder, done, took_s, options)
 
 

@@ -74,24 +74,40 @@ class TrackFolder:
         return next(name for name in names if name.casefold() not in taken)
 
     def begin(self, found: FoundVideo) -> None:
-        """Makes a video count as not done, as its files are about to change.
+        """Makes the wanted results of a video count as not done, as they are about to change.
+
+        Results in other formats stay where they are of this content and these settings; else they
+        are removed.
 
         Raises:
-            ExportError: The list cannot be written.
+            ExportError: The list cannot be written, or a file cannot be removed.
         """
-        name = self.name_of(found)
+        mark = self._marks.of(found.source) if found.source else None
+        kept: dict[str, str] = {}
+        if mark is not None:
+            others = {kind: made for kind, made in mark.formats.items() if kind not in self.formats}
+            if self._is_of(mark, found) and mark.settings == self._settings_digest:
+                kept = others
+            else:
+                for kind in others.keys() & TRACK_FORMATS.keys():
+                    TRACK_FORMATS[kind].remove(self._path(mark.result_name, kind))
         if found.source:
-            self._marks.put(self._mark(found, name, (0, 0), {}))
+            self._marks.put(self._mark(found, self.name_of(found), (0, 0), kept))
 
     def finish(self, found: FoundVideo, image_hw: tuple[int, int]) -> None:
-        """Marks a video as done.
+        """Marks a video as done, after :meth:`begin`.
 
         Raises:
             ExportError: The list cannot be written.
         """
-        if found.source:
+        mark = self._marks.of(found.source) if found.source else None
+        if mark is not None:
             formats = {name: self._format_digest(name) for name in self.formats}
-            self._marks.put(self._mark(found, self.name_of(found), image_hw, formats))
+            everything = {**mark.formats, **formats}
+            self._marks.put(self._mark(found, mark.result_name, image_hw, everything))
+
+    def _path(self, result_name: str, kind: str) -> Path:
+        return self.folder / f"{result_name}{TRACK_FORMATS[kind].ending}"
 
     def _mark(
         self, found: FoundVideo, name: str, image_hw: tuple[int, int], formats: dict[str, str]

@@ -19,6 +19,7 @@ from infer_segment_anything_2.sam2_results.frame_pictures import (
     write_davis_frame,
 )
 from infer_segment_anything_2.sam2_results.video_writing import opened_video
+from infer_segment_anything_2.sam2_results.whole_files import remove_file
 from infer_segment_anything_2.video_exports import (
     MOST_MOTS_ID,
     ClipFacts,
@@ -48,6 +49,19 @@ class TrackFormat:
     words: str
     write: _WriteAll | None = None
     ids: tuple[int, int] | None = None
+
+    def remove(self, path: Path) -> None:
+        """Removes what is there of it.
+
+        Raises:
+            ExportError: A file cannot be removed.
+        """
+        if not self.ending.endswith("/"):
+            remove_file(path)
+            return
+        remove_davis(path)
+        with contextlib.suppress(OSError):  # not there, or other files are
+            path.rmdir()
 
 
 TRACK_FORMATS: dict[str, TrackFormat] = {

@@ -85,14 +85,16 @@ class VideoDone:
         n_frames = len(self.times_s)
         by_object = {
             object_id: {number: seen[number] for number in sorted(seen) if number < n_frames}
-            for object_id, seen in self.sightings.items()
+            for object_id, seen in sorted(self.sightings.items())
         }
         return Masklets(self.image_hw, by_object)
 
     def masks_of(self, number: int) -> MaskSet:
         """The masks of a frame; ``object_index`` is the object's id."""
         here = {
-            one: {number: seen[number]} for one, seen in self.sightings.items() if number in seen
+            one: {number: seen[number]}
+            for one, seen in sorted(self.sightings.items())
+            if number in seen
         }
         return frame_masks(Masklets(self.image_hw, here), number)
 

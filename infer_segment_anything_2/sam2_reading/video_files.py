@@ -227,7 +227,9 @@ class VideoFile:
                 number, f"the end of the file, though it says that it has {stream.frames} frames"
             )
 
-    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    def _packets(
+        self, container: InputContainer, stream: VideoStream
+    ) -> Iterator[Packet[VideoStream]]:
         n_packets = 0
         try:
             for packet in container.demux(stream):

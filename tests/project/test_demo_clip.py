@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import itertools
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def test_both_objects_move_and_are_seen_throughout() -> None:
         areas = [int(mask_hw.sum()) for mask_hw in masks]
         assert min(areas) > 0.3 * max(areas) > 300
         middles = [np.argwhere(mask_hw).mean(axis=0) for mask_hw in masks]
-        steps = [np.hypot(*(two - one)) for one, two in pairwise(middles)]
+        steps = [np.hypot(*(two - one)) for one, two in itertools.pairwise(middles)]
         assert np.hypot(*(middles[-1] - middles[0])) > 60
         assert max(steps) < 15
 

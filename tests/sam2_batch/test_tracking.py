@@ -14,9 +14,10 @@ from pycocotools import mask as coco_mask
 from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.sam2_batch import track_run
 from infer_segment_anything_2.sam2_batch.command_line import main
-from infer_segment_anything_2.sam2_batch.track_folder import TRACKED_NAME
+from infer_segment_anything_2.sam2_batch.track_folder import TRACKED_NAME, TrackFolder
 from infer_segment_anything_2.sam2_batch.track_formats import TRACK_FORMATS
-from infer_segment_anything_2.sam2_batch.video_finding import find_video
+from infer_segment_anything_2.sam2_batch.video_finding import FoundVideo, find_video
+from infer_segment_anything_2.sam2_video.following import follow
 from tests.video_clips import packets_of, write_clip
 from tests.videos import clip as drawn_frames
 from training.opencv import cv2
@@ -54,11 +55,6 @@ def results(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def boxes(out: Path) -> list[dict[str, str]]:
     with (out / "clip_boxes.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def masklets(out: Path) -> dict[str, object]:
-    content: dict[str, object] = json.loads((out / "clip_masklets.json").read_text())
-    return content
 
 
 class TestOneRun:
@@ -169,7 +165,6 @@ class TestTrouble:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        follow = track_run.follow
 
         def stopping(segmenter, state, frame, parameters):  # type: ignore[no-untyped-def]
             if state.frame == 2:
@@ -222,6 +217,58 @@ class TestTrouble:
         assert track(*named, "--out", tmp_path / "out") == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+
+class TestFolder:
+    """What is remembered of a video, without tracking one."""
+
+    def folder(self, out: Path, *formats: str, box: str = "1,1,9,9") -> TrackFolder:
+        return TrackFolder(out, formats, {"input_box": box}, 0.5)
+
+    def done(self, folder: TrackFolder, found: FoundVideo) -> None:
+        folder.begin(found)
+        for path in folder.paths_of(found).values():
+            path.write_text("")
+        folder.finish(found, HW)
+
+    def test_a_further_format_leaves_the_others_done(self, clip: Path, tmp_path: Path) -> None:
+        found = find_video(str(clip), 25.0)
+        self.done(self.folder(tmp_path, "csv"), found)
+        self.done(self.folder(tmp_path, "mots"), found)
+        assert self.folder(tmp_path, "csv", "mots").has(found)
+        assert not self.folder(tmp_path, "csv", "masklets").has(found)
+
+    def test_results_of_other_settings_are_removed(self, clip: Path, tmp_path: Path) -> None:
+        found = find_video(str(clip), 25.0)
+        self.done(self.folder(tmp_path, "csv"), found)
+        self.done(self.folder(tmp_path, "mots", box="2,2,9,9"), found)  # as with --overwrite
+        assert not (tmp_path / "clip_boxes.csv").exists()
+        assert (tmp_path / "clip_mots.txt").exists()
+
+    def test_a_missing_file_and_another_content_are_not_done(
+        self, clip: Path, tmp_path: Path
+    ) -> None:
+        copy = tmp_path / "clip.mp4"
+        copy.write_bytes(clip.read_bytes())
+        folder = self.folder(tmp_path / "out", "csv")
+        self.done(folder, find_video(str(copy), 25.0))
+        assert folder.has(find_video(str(copy), 25.0))
+        write_clip(copy, drawn_frames(N_FRAMES, *HW)[::-1])
+        assert not folder.has(find_video(str(copy), 25.0))
+        copy.write_bytes(clip.read_bytes())
+        (tmp_path / "out" / "clip_boxes.csv").unlink()
+        assert not folder.has(find_video(str(copy), 25.0))
+
+    def test_two_videos_of_one_name_have_results_of_two(self, clip: Path, tmp_path: Path) -> None:
+        other = tmp_path / "clip.mp4"
+        other.write_bytes(clip.read_bytes())
+        folder = self.folder(tmp_path / "out", "csv")
+        for path in (clip, other):
+            self.done(folder, find_video(str(path), 25.0))
+        assert {file.name for file in (tmp_path / "out").glob("*.csv")} == {
+            "clip_boxes.csv",
+            "clip_2_boxes.csv",
+        }
 
 
 class TestFinding:
