@@ -15,7 +15,11 @@ TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.
 export SAM2_BUILD_CUDA := 0
 export IKOMIA_AUTO_COMPLETION := 0
 
+<<<<<<< HEAD
 .PHONY: help setup demo page test test-slow check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
+=======
+.PHONY: help setup demo test test-slow check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
+>>>>>>> wt-ray
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +58,9 @@ unit: setup  ## the tests but for the slow ones, in less than 15 minutes of CPU
 
 test-slow: setup  ## the slow ones: official shapes against Meta's code, the pictures of the documentation
 	$(BIN)/python -m pytest -m slow
+
+test-slow: setup  ## the tests on Ray and on a bucket of this machine
+	SAM2_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/sam2_batch/cluster/test_on_ray.py
 
 install: setup  ## link the plugin into your own Ikomia
 	mkdir -p $(IKOMIA_HOME)/Plugins/Python
