@@ -15,11 +15,7 @@ TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.
 export SAM2_BUILD_CUDA := 0
 export IKOMIA_AUTO_COMPLETION := 0
 
-<<<<<<< HEAD
 .PHONY: help setup demo page test test-slow check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
-=======
-.PHONY: help setup demo test test-slow check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
->>>>>>> wt-ray
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
