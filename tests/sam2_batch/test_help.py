@@ -34,7 +34,7 @@ class TestHelp:
     def test_examples_are_calls_that_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--help"]) == 0
         calls = calls_in(capsys.readouterr().out)
-        assert len(calls) == 8
+        assert len(calls) == 10
         for call in calls:
             assert_parses(call, capsys)
 
