@@ -15,14 +15,18 @@ TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.
 export SAM2_BUILD_CUDA := 0
 export IKOMIA_AUTO_COMPLETION := 0
 
-.PHONY: help setup demo page test check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
+<<<<<<< HEAD
+.PHONY: help setup demo page test test-slow check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
+=======
+.PHONY: help setup demo test test-slow check unit install package check-install widget-shot bench fuzz soak tuning-docs training-pictures audit
+>>>>>>> wt-ray
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY)  ## make .venv with everything in it
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt requirements-cluster.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else \
 	  "Python 3.10, 3.11 or 3.12 is needed (ikomia has wheels for those), this is %d.%d; " % v + \
 	  "run: make PYTHON=python3.11 <target>")'
@@ -31,7 +35,7 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Installing torch and the rest (several GB, a few minutes)"
 	$(BIN)/pip install --quiet $(TORCH_INDEX) $$(grep -E '^torch' requirements.txt)
 	$(BIN)/pip install --quiet --no-build-isolation -r requirements.txt ikomia==0.16.1
-	$(BIN)/pip install --quiet --group dev
+	$(BIN)/pip install --quiet -r requirements-cluster.txt --group dev
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
@@ -41,7 +45,7 @@ demo: setup  ## segment photos through an Ikomia workflow and track a clip, into
 page: setup  ## point and tune in the browser, on a photo and with the bundled model
 	$(BIN)/python -m scripts.page
 
-test: check unit  ## what CI runs: style, types, layering, all tests
+test: check unit  ## what CI runs: style, types, layering, the tests
 
 check: setup  ## style, types and layering
 	$(BIN)/ruff check
@@ -49,8 +53,14 @@ check: setup  ## style, types and layering
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: setup  ## the tests
-	$(BIN)/python -m pytest
+unit: setup  ## the tests but for the slow ones, in less than 15 minutes of CPU
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup  ## the slow ones: official shapes against Meta's code, the pictures of the documentation
+	$(BIN)/python -m pytest -m slow
+
+test-slow: setup  ## the tests on Ray and on a bucket of this machine
+	SAM2_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/sam2_batch/cluster/test_on_ray.py
 
 install: setup  ## link the plugin into your own Ikomia
 	mkdir -p $(IKOMIA_HOME)/Plugins/Python

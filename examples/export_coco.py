@@ -21,9 +21,6 @@ PICTURES = {"coffee.png": coffee(), "rocket.png": rocket()}
 PARAMETERS = Parameters(
     model_name="sam2_demo_nano",  # comes along, a toy; for real work "sam2.1_hiera_small" or larger
     points_per_side=12,
-    iou_thresh=0.5,  # the toy is less sure of itself than Meta's networks
-    iou_thres=0.5,
-    stability_score_thresh=0.5,
 )
 OUTPUT = Path("example_output/coco.json")
 

@@ -13,6 +13,7 @@ The hierarchy::
     ├── DependencyError        a package is missing or unusable
     ├── DeviceError            a device cannot do the work (memory, kernels)
     ├── ExportError            results cannot be written in the wanted form
+    ├── StorageError           a bucket or a shared folder does not answer
     └── CancelledError         a run was stopped on request
 
 The host turns every exception into a ``RuntimeError`` and keeps only the text. So the whole story
@@ -23,7 +24,7 @@ what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "CancelledError",
@@ -38,7 +39,9 @@ __all__ = [
     "ParameterError",
     "PromptError",
     "SegmentAnythingError",
+    "StorageError",
     "first_line",
+    "listed",
     "nearest",
     "quoted",
     "shortened",
@@ -121,6 +124,10 @@ class ExportError(SegmentAnythingError):
     """Results cannot be written in the wanted form or place."""
 
 
+class StorageError(SegmentAnythingError):
+    """A bucket or a shared folder does not give or take a file, after several tries."""
+
+
 class CancelledError(SegmentAnythingError):
     """A run was stopped on request; raised between two steps of work."""
 
@@ -129,6 +136,13 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text, at most 300 characters; its type where it has none."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Names in a row: at most so many of them, and how many more there are."""
+    more = len(names) - most
+    shown = ", ".join(shortened(name) for name in names[:most])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def shortened(text: str, longest: int = _LONGEST_QUOTE) -> str:

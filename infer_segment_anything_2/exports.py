@@ -76,10 +76,12 @@ rasterio's and of Python's affine package. (GDAL's geotransform is c, a, b, f, d
 
 MASK_INDEX_NAME = "masks.csv"
 
-# How far YOLO's rings lie within the outline, in pixels. Its readers cut coordinates down to whole
-# pixels and colour the line too: an outline along the edges would take in a pixel more to the right
-# and below. Little enough that the centres of pixels stay inside.
-_YOLO_INSET_PX = 0.05
+# How far YOLO's rings lie within the outline, in pixels: left of the mask and above it, right of it
+# and below. The readers colour the line too, so it must fall on the outermost pixels of the mask,
+# whether they cut coordinates to whole pixels (Ultralytics) or round them (supervision). No ring
+# serves these two and those that fill by pixels' centres: right of the last centre, rounding leads
+# out of the mask.
+_YOLO_INSET_PX = (0.05, 0.55)
 
 _MOST_LABELS = np.iinfo(np.uint16).max
 _LEAST_DIGITS = 4
@@ -242,9 +244,10 @@ def write_yolo(
     """Writes YOLO's segmentation labels: a line per mask, its class and its ring of x y pairs.
 
     Coordinates are fractions of the picture's width and height. Parts and holes are joined to one
-    ring by bridges. Empty masks, which the format cannot hold, are left out. The ring runs just
-    within the outline, so that programs that cut it to whole pixels and colour its line too, as
-    those that train on it do, get the mask back, beside those that fill by the pixels' centres.
+    ring by bridges. Empty masks, which the format cannot hold, are left out. The ring runs within
+    the outline, by 0.05 pixels left and above, by 0.55 right and below: programs that cut or round
+    it to whole pixels and colour its line too, as those that train on it do, get the mask back.
+    Those that fill by the pixels' centres do so after adding a quarter of a pixel to x and y.
 
     Args:
         path: A text file.
@@ -262,7 +265,7 @@ def write_yolo(
     lines = []
     for rle, category in zip(mask_set.rles, categories, strict=True):
         rings = [
-            drawn_in(ring, _YOLO_INSET_PX)
+            drawn_in(ring, *_YOLO_INSET_PX)
             for part in _polygons(rle)
             for ring in (part.outer, *part.holes)
         ]

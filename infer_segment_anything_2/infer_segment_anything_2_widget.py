@@ -20,6 +20,8 @@ _TOOLS = {
     DrawingTool.FOREGROUND_POINT: (core.GraphicsShape.POINT, "foreground"),
     DrawingTool.BACKGROUND_POINT: (core.GraphicsShape.POINT, "background"),
     DrawingTool.BOX: (core.GraphicsShape.RECTANGLE, "Default"),
+    DrawingTool.REGION: (core.GraphicsShape.POLYGON, "Default"),
+    DrawingTool.SELECT: (core.GraphicsShape.SELECTION, "Default"),
 }
 
 

@@ -26,6 +26,7 @@ from infer_segment_anything_2.sam2_engine.settings import (
     PredictionSettings,
     TileSettings,
     TrackingSettings,
+    ZoomRule,
 )
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINT_NAMES
 from infer_segment_anything_2.sam2_reading.parameter_rows import (
@@ -129,7 +130,7 @@ class Parameters:
     input_size_percent: int = _row(
         100,
         group="model",
-        label="Picture size (%)",
+        label="Picture size",
         words=(
             "Shrinks the picture before the network sees it; prompts and masks stay in pixels of"
             " the original. Lower values lose detail and save little time, as the network's "
@@ -137,6 +138,7 @@ class Parameters:
         ),
         minimum=1,
         maximum=100,
+        unit="%",
     )
     apply_postprocessing: bool = _row(
         GridSettings.prefer_stable,
@@ -206,6 +208,17 @@ class Parameters:
             "step."
         ),
     )
+    zoom: ZoomRule = _row(
+        PredictionSettings.zoom,
+        group="prompts",
+        label="Look closer",
+        words=(
+            "Asks for prompted objects once more in an enlarged window around each, for small "
+            "objects and sharper edges. off gives Meta's masks; auto looks closer at boxes and "
+            "masks of at most a quarter of the picture's width and height; always at all objects,"
+            " points too. Each window takes as long as a picture."
+        ),
+    )
     preset: Preset = _row(
         "balanced",
         group="everything",
@@ -227,6 +240,7 @@ class Parameters:
         ),
         minimum=1,
         maximum=512,
+        part="Grid",
     )
     point_grids: str = _row(
         "",
@@ -238,6 +252,7 @@ class Parameters:
             "and one per crop layer."
         ),
         example="[[0.5, 0.5], [0.25, 0.75]]",
+        part="Grid",
     )
     region_of_interest: str = _row(
         "",
@@ -249,6 +264,7 @@ class Parameters:
             "the same (a drawn rectangle prompts an object). Masks may reach beyond it."
         ),
         example="[120, 80, 900, 640]",
+        part="Grid",
     )
     points_per_batch: int = _row(
         GridSettings.points_per_batch,
@@ -257,6 +273,7 @@ class Parameters:
         words="At most this many points are worked on at once. Lower needs less memory.",
         minimum=1,
         maximum=65536,
+        part="Grid",
     )
     automatic_multimask_output: bool = _row(
         GridSettings.multimask_output,
@@ -266,6 +283,7 @@ class Parameters:
             "Each grid point proposes three masks (part, object, whole) instead of one. Off "
             "finds fewer masks and is only slightly faster."
         ),
+        part="Grid",
     )
     use_m2m: bool = _row(
         GridSettings.use_m2m,
@@ -275,6 +293,7 @@ class Parameters:
             "Pass each proposed mask through the decoder a second time. Cleaner edges, three to "
             "five times the time."
         ),
+        part="Grid",
     )
     mask_threshold: float = _row(
         GridSettings.mask_threshold,
@@ -286,6 +305,7 @@ class Parameters:
         ),
         minimum=-32.0,
         maximum=32.0,
+        part="Grid",
     )
     iou_thresh: float = _row(
         GridSettings.pred_iou_thresh,
@@ -297,6 +317,7 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=1.0,
+        part="Filters",
     )
     iou_thres: float = _row(
         GridSettings.pred_iou_thresh,
@@ -317,6 +338,8 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=1.0,
+        part="Filters",
+        zero_means="off",
     )
     stability_score_offset: float = _row(
         GridSettings.stability_score_offset,
@@ -325,6 +348,7 @@ class Parameters:
         words="How far the mask threshold is moved to measure stability. Higher keeps fewer masks.",
         minimum=0.0,
         maximum=32.0,
+        part="Filters",
     )
     box_nms_thresh: float = _row(
         GridSettings.box_nms_thresh,
@@ -336,6 +360,7 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=1.0,
+        part="Duplicates",
     )
     crop_n_layers: int = _row(
         GridSettings.crop_n_layers,
@@ -347,6 +372,8 @@ class Parameters:
         ),
         minimum=0,
         maximum=4,
+        part="Crops and tiles",
+        zero_means="off",
     )
     crop_nms_thresh: float = _row(
         GridSettings.crop_nms_thresh,
@@ -357,6 +384,7 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=1.0,
+        part="Crops and tiles",
     )
     crop_overlap_ratio: float = _row(
         GridSettings.crop_overlap_ratio,
@@ -368,6 +396,7 @@ class Parameters:
         ),
         minimum=0.0,
         maximum=0.99,
+        part="Crops and tiles",
     )
     crop_n_points_downscale_factor: int = _row(
         GridSettings.crop_n_points_downscale_factor,
@@ -376,6 +405,7 @@ class Parameters:
         words="Points per side are divided by this for each crop layer. Higher is faster.",
         minimum=1,
         maximum=16,
+        part="Crops and tiles",
     )
     tile_size: int = _row(
         0,
@@ -389,6 +419,9 @@ class Parameters:
         ),
         minimum=0,
         maximum=65536,
+        part="Crops and tiles",
+        unit="px",
+        zero_means="off",
     )
     tile_overlap: float = _row(
         TileSettings.overlap,
@@ -400,6 +433,7 @@ class Parameters:
         ),
         minimum=0.05,
         maximum=0.75,
+        part="Crops and tiles",
     )
     duplicates: DuplicateRule = _row(
         GridSettings.duplicates,
@@ -411,6 +445,7 @@ class Parameters:
             "drops a mask that lies inside another: no parts of objects. The duplicate "
             "thresholds hold for all three."
         ),
+        part="Duplicates",
     )
     min_mask_region_area: int = _row(
         CleaningSettings.min_mask_region_area,
@@ -422,6 +457,8 @@ class Parameters:
         ),
         minimum=0,
         maximum=_MOST_PIXELS,
+        unit="px",
+        zero_means="off",
     )
     keep_components: ComponentRule = _row(
         CleaningSettings.keep_components,
@@ -440,6 +477,8 @@ class Parameters:
         words="Masks of fewer pixels than this are dropped, in both modes. 0 is no limit.",
         minimum=0,
         maximum=_MOST_PIXELS,
+        unit="px",
+        zero_means="no limit",
     )
     max_mask_area: int = _row(
         CleaningSettings.max_mask_area,
@@ -448,6 +487,8 @@ class Parameters:
         words="Masks of more pixels than this are dropped, in both modes. 0 is no limit.",
         minimum=0,
         maximum=_MOST_PIXELS,
+        unit="px",
+        zero_means="no limit",
     )
     overlap: OverlapRule = _row(
         CleaningSettings.overlap,

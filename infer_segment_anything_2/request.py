@@ -136,6 +136,7 @@ def prediction_settings(parameters: Parameters, *, goes_on: bool) -> PredictionS
         prefer_stable=parameters.apply_postprocessing,
         mask_threshold=parameters.mask_threshold,
         stability_score_offset=parameters.stability_score_offset,
+        zoom=parameters.zoom,
     )
 
 
@@ -188,11 +189,10 @@ def notes_on_regions(
     crops = make_crops(image_hw, grid.crop_n_layers, grid.crop_overlap_ratio)
     if parameters.tile_size and n_points:
         return []  # each tile has the whole grid
+    grids = layer_grids(grid)
     notes = []
     for region in regions:
-        points = (
-            points_of_interest(layer_grids(grid)[crop.layer], crop, (region,)) for crop in crops
-        )
+        points = (points_of_interest(grids[crop.layer], crop, (region,)) for crop in crops)
         if not any(map(len, points)):
             notes.append(
                 f"No grid point falls into the region of interest at {list(region[:4])}, so "

@@ -29,7 +29,7 @@ from infer_segment_anything_2.sam2_results.outcome import Segmentation
 
 if TYPE_CHECKING:  # what loads torch
     from infer_segment_anything_2.sam2_engine.engine import Engine
-    from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
+    from infer_segment_anything_2.sam2_engine.everything.candidates import GenerationResult
     from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 
 __all__ = ["OnStage", "Segmentation", "Segmenter", "provenance"]
@@ -167,6 +167,8 @@ class Segmenter:
             cleaning=cleaning_settings(parameters, everything=False),
             start_logits=starts,
             on_progress=_stage(on_progress, "objects"),
+            image_rgb_hwc=image_rgb_hwc,
+            input_size_percent=parameters.input_size_percent,
         )
         self._answered = None
         if parameters.refine:

@@ -22,8 +22,6 @@ PLUGIN_NAME = "infer_segment_anything_2"
 OUTPUT = REPOSITORY / "demo_output"
 IKOMIA_HOME = OUTPUT / ".ikomia_home"
 
-# The bundled network is small and rates itself with less certainty than Meta's do.
-AUTOMATIC = {"points_per_side": 32, "iou_thresh": 0.6, "stability_score_thresh": 0.8}
 NO_PROMPT = {"input_point": "", "input_point_label": "", "input_box": "", "multimask_output": False}
 
 CLIP_FPS = 12
@@ -95,7 +93,7 @@ def make_workflow() -> tuple[Any, Any]:
 
     workflow = Workflow("Segment Anything 2 demo")
     task = workflow.add_task(name=PLUGIN_NAME, auto_connect=True)
-    task.set_parameters({"model_name": "sam2_demo_nano", "cuda": False, **AUTOMATIC})
+    task.set_parameters({"model_name": "sam2_demo_nano", "cuda": False})
     return workflow, task
 
 

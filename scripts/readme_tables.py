@@ -12,7 +12,9 @@ from pathlib import Path
 from infer_segment_anything_2.parameters import ROWS
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
 from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES
+from scripts.tuning.strips import STRIPS
 
+_TUNING = "docs/tuning.md"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -40,14 +42,16 @@ def _escaped(replacement: str) -> str:
 
 
 def parameter_tables() -> str:
-    """A table per group of parameters."""
+    """A table per group of parameters; a name leads to its strip in the tuning guide."""
+    shown = {strip.key for strip in STRIPS}
     parts = []
     for group, title in GROUP_TITLES.items():
         lines = [f"**{title}**\n", "| name | default | values | meaning |", "|---|---|---|---|"]
         for row in ROWS:
             if row.group == group:
                 default = f"`{row.format(row.default)}`" if row.format(row.default) else "empty"
-                lines.append(f"| `{row.key}` | {default} | {row.expected} | {row.help} |")
+                name = f"[`{row.key}`]({_TUNING}#{row.key})" if row.key in shown else f"`{row.key}`"
+                lines.append(f"| {name} | {default} | {row.expected} | {row.help} |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 

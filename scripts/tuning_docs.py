@@ -25,6 +25,7 @@ from scripts.tuning.strips import (
     make_batches,
     make_funnel,
     make_presets,
+    make_tuned,
     strip_maker,
 )
 
@@ -35,6 +36,7 @@ DOCUMENT = REPOSITORY / "docs" / "tuning.md"
 def makers() -> dict[str, Maker]:
     """What makes each part, by its name in the document."""
     made: dict[str, Maker] = {
+        "tuned": make_tuned,
         "base": make_base,
         "funnel": make_funnel,
         "points_per_batch": make_batches,

@@ -24,11 +24,14 @@ DOCK_WIDTH_PX = 380
 # The group open, the values shown: the README's picture first.
 SHOTS: dict[str, tuple[tuple[Group, ...], Parameters]] = {
     "overview": (
-        ("model", "prompts"),
+        ("prompts", "model"),
         Parameters(input_point="[[500, 375], [610, 420]]", input_point_label="[1, 0]"),
     ),
     **{group: ((group,), Parameters()) for group in GROUP_TITLES},
     "crops": (("everything",), Parameters(crop_n_layers=1, use_m2m=True, box_nms_thresh=0.9)),
+    "thorough": (("everything",), Parameters(preset="thorough")),
+    "tiles": (("everything",), Parameters(tile_size=1024, point_grids="[[0.5, 0.5]]")),
+    "limits": (("cleanup",), Parameters(min_mask_area=100, max_mask_area=2_000_000_000)),
     "own_weights": (("model",), Parameters(model_path="/data/my_finetuned_sam2.pt")),
     "mistake": (("prompts",), Parameters(input_point="[[500, 375], [610, 420]", input_box="1 2")),
     "many_prompts": (("prompts",), Parameters(input_point=str([[x, x] for x in range(60)]))),

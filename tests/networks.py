@@ -17,7 +17,8 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.utils.amg import rle_to_mask
 
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
-from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult, generate
+from infer_segment_anything_2.sam2_engine.everything.candidates import GenerationResult
+from infer_segment_anything_2.sam2_engine.everything.generation import generate
 from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.network.loading import load_model

@@ -95,7 +95,9 @@ class TestClassNames:
 
 class TestWriteYolo:
     @ALL_SETS
-    def test_lines_fill_to_equal_masks(self, masks_nhw: Masks, tmp_path: Path) -> None:
+    def test_lines_moved_by_a_quarter_fill_to_equal_masks(
+        self, masks_nhw: Masks, tmp_path: Path
+    ) -> None:
         hw = masks_nhw.shape[1:]
         filled_nhw = masks_nhw[masks_nhw.any(axis=(1, 2))]
         write_yolo(tmp_path / "a.txt", set_of(masks_nhw))
@@ -106,7 +108,7 @@ class TestWriteYolo:
             assert number == "0"
             assert pairs.min() >= 0
             assert pairs.max() <= 1
-            ring = (pairs * hw[::-1]).ravel().tolist()
+            ring = (pairs * hw[::-1] + 0.25).ravel().tolist()
             decoded = coco.decode(coco.frPyObjects([ring], *hw))[..., 0]
             assert np.array_equal(decoded, mask_hw)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import shapely
+from hypothesis import assume, given
+from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
+from pycocotools import mask as coco
 from pycocotools.coco import COCO
+from scipy.ndimage import binary_fill_holes, label
 
 from infer_segment_anything_2.errors import ExportError
 from infer_segment_anything_2.exports import (
@@ -93,14 +98,42 @@ def iou(one_hw: Mask, other_hw: Mask) -> float:
 
 
 class TestYoloForProgramsThatDrawTheLine:
+    @pytest.mark.parametrize("whole", [np.trunc, np.rint])
     @each_shape
-    def test_coordinates_cut_to_whole_pixels_give_the_mask_back(
-        self, mask_hw: Mask, tmp_path: Path
+    def test_coordinates_in_whole_pixels_give_the_mask_back(
+        self, mask_hw: Mask, whole: Callable[..., Any], tmp_path: Path
     ) -> None:
-        # How Ultralytics and its kin read labels: astype(int32), then fillPoly.
+        # How labels are read: by Ultralytics astype(int32), by supervision np.round, then fillPoly.
         write_yolo(tmp_path / "a.txt", set_of(mask_hw))
         (line,) = (tmp_path / "a.txt").read_text().splitlines()
-        assert np.array_equal(drawn(ring_of(line, HW), HW, np.trunc), mask_hw)
+        assert np.array_equal(drawn(ring_of(line, HW), HW, whole), mask_hw)
+
+    @pytest.mark.parametrize("whole", [np.trunc, np.rint])
+    @pytest.mark.parametrize("side_px", [1, 5, 20])
+    def test_squares_come_back_wherever_they_lie(
+        self, side_px: int, whole: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        for left in (0, 29, 30, 100 - side_px):  # rounding halves depends on what is even
+            mask_hw = filled(slice(20, 20 + side_px), slice(left, left + side_px), (100, 100))
+            write_yolo(tmp_path / "a.txt", set_of(mask_hw))
+            ring = ring_of((tmp_path / "a.txt").read_text(), (100, 100))
+            assert np.array_equal(drawn(ring, (100, 100), whole), mask_hw)
+
+    @given(noise_hw=arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12)))
+    def test_blobs_come_back_by_either_reading(self, noise_hw: Mask) -> None:
+        # The largest part without holes: what one ring holds without a bridge.
+        parts, number = label(noise_hw)
+        assume(number)
+        part_hw = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+        mask_hw = binary_fill_holes(part_hw)
+        with tempfile.TemporaryDirectory() as folder:
+            write_yolo(Path(folder) / "a.txt", set_of(mask_hw))
+            line = (Path(folder) / "a.txt").read_text()
+        # Labels are held as float32 by both.
+        hw = (mask_hw.shape[0], mask_hw.shape[1])
+        ring = ring_of(line, (1, 1)).astype(np.float32) * np.array(hw[::-1], np.float32)
+        for whole in (np.trunc, np.rint):
+            assert np.array_equal(drawn(ring.astype(float), hw, whole), mask_hw)
 
     @each_shape
     def test_rings_enclose_an_area_within_the_picture(self, mask_hw: Mask, tmp_path: Path) -> None:
@@ -111,14 +144,16 @@ class TestYoloForProgramsThatDrawTheLine:
         assert ring.min() >= 0
         assert (ring <= HW[::-1]).all()
 
-    @pytest.mark.parametrize(("side_px", "expected"), [(1, 0.25), (5, 0.69), (20, 0.91)])
-    def test_rounded_coordinates_grow_by_a_pixel_as_the_documentation_says(
+    @pytest.mark.parametrize(("side_px", "expected"), [(1, 0.0), (5, 0.64), (20, 0.9025)])
+    def test_filling_by_centres_loses_a_pixel_as_the_documentation_says(
         self, side_px: int, expected: float, tmp_path: Path
     ) -> None:
         mask_hw = filled(slice(20, 20 + side_px), slice(30, 30 + side_px), (100, 100))
         write_yolo(tmp_path / "a.txt", set_of(mask_hw))
-        back_hw = drawn(ring_of((tmp_path / "a.txt").read_text(), (100, 100)), (100, 100), np.rint)
-        assert iou(back_hw, mask_hw) == pytest.approx(expected, abs=0.005)
+        ring = ring_of((tmp_path / "a.txt").read_text(), (100, 100)).ravel()
+        plain, moved = coco.decode(coco.frPyObjects([list(ring), list(ring + 0.25)], 100, 100)).T
+        assert iou(plain.T > 0, mask_hw) == pytest.approx(expected)
+        assert np.array_equal(moved.T > 0, mask_hw)
 
     def test_empty_masks_are_left_out(self, tmp_path: Path) -> None:
         write_yolo(tmp_path / "a.txt", set_of(NOTHING, SHAPES["disc"], NOTHING))

@@ -185,3 +185,12 @@ class TestPreset:
         rows = {row.key: row for row in ROWS}
         for key, value in PRESETS[preset].items():
             assert rows[key].parse(rows[key].format(value)) == value
+
+
+def test_looks_closer_at_a_small_box(segmenter: Segmenter) -> None:
+    box = "[[16, 16, 54, 54]]"
+    plain, closer = (run(segmenter, input_box=box, zoom=rule) for rule in ("off", "always"))
+    assert plain.to_dict()["masks"][0]["crop_box"] == [0, 0, WIDTH, HEIGHT]
+    _, _, width, height = closer.to_dict()["masks"][0]["crop_box"]
+    assert width < WIDTH
+    assert height < HEIGHT

@@ -16,7 +16,7 @@ from skimage import data
 from torch import Tensor
 
 from infer_segment_anything_2.prompts import ObjectPrompt
-from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
+from infer_segment_anything_2.sam2_engine.image.embedding import Embedding, embed_image
 from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input
 from infer_segment_anything_2.sam2_engine.settings import TrackingSettings
 from infer_segment_anything_2.sam2_engine.tracking.object_memory import TrackerState
@@ -24,6 +24,8 @@ from infer_segment_anything_2.sam2_engine.tracking.tracker import TrackedFrame, 
 from tests.networks import nano_network
 
 Image = npt.NDArray[np.uint8]
+Features = dict[str, Any]
+"""What Meta's ``forward_image`` makes of a frame."""
 Script = Mapping[int, Mapping[int, ObjectPrompt]]
 """What is prompted: per frame the objects by their ids."""
 
@@ -79,16 +81,37 @@ def rough_nano_network() -> SAM2Base:
     return rough_network(nano_network())
 
 
+@torch.no_grad()
+def encoded(network: SAM2Base, frame: Image) -> Features:
+    """A frame through the image encoder."""
+    features: Features = network.forward_image(network_input(frame, network.image_size))
+    return features
+
+
+def embedding_of(frame: Image, features: Features) -> Embedding:
+    """What our tracker takes, of features that are there."""
+    high_res_0, high_res_1, image_embed = features["backbone_fpn"][-3:]
+    hw = (frame.shape[0], frame.shape[1])
+    return Embedding(image_embed, (high_res_0, high_res_1), hw)
+
+
 class MetaTracker:
     """Meta's video predictor on the same weights, fed with frames instead of a folder.
 
     Args:
         network: Shared, never changed.
         frames: The clip.
+        features: Of all frames, where they are there; encoded when they are needed if None.
         options: Attributes of the predictor.
     """
 
-    def __init__(self, network: SAM2Base, frames: Sequence[Image], **options: Any) -> None:
+    def __init__(
+        self,
+        network: SAM2Base,
+        frames: Sequence[Image],
+        features: Sequence[Features] | None = None,
+        **options: Any,
+    ) -> None:
         predictor: Any = copy.copy(network)
         predictor.__class__ = SAM2VideoPredictor
         decoder = copy.copy(network.sam_mask_decoder)
@@ -108,6 +131,9 @@ class MetaTracker:
             setattr(predictor, name, value)
         self.predictor: SAM2VideoPredictor = predictor
         self.state = self._new_state(frames)
+        for number, one in enumerate(features or ()):
+            image = self.state["images"][number].unsqueeze(0)
+            self.state["cached_features"][number] = (image, one)
 
     def _new_state(self, frames: Sequence[Image]) -> dict[str, Any]:
         """What ``init_state`` makes of a folder."""
@@ -168,10 +194,14 @@ class MetaTracker:
 
 
 def meta_logits(
-    network: SAM2Base, frames: Sequence[Image], script: Script, **options: Any
+    network: SAM2Base,
+    frames: Sequence[Image],
+    script: Script,
+    features: Sequence[Features] | None = None,
+    **options: Any,
 ) -> dict[tuple[int, int], Tensor]:
     """What Meta's predictor finds when a user watches, and prompts where the script says so."""
-    theirs = MetaTracker(network, frames, **options)
+    theirs = MetaTracker(network, frames, features, **options)
     for number in range(len(frames)):
         if theirs.state["obj_ids"]:
             theirs.propagate(start_frame_idx=number, max_frame_num_to_track=0)
@@ -186,6 +216,7 @@ def track_clip(
     script: Script,
     settings: TrackingSettings | None = None,
     tracker: Tracker | None = None,
+    embeddings: Sequence[Embedding] | None = None,
 ) -> list[TrackedFrame]:
     """Our tracker from the first frame to the last."""
     tracker = tracker or Tracker(network)
@@ -194,7 +225,9 @@ def track_clip(
     for number, frame in enumerate(frames):
         tracked.append(
             tracker.track(
-                lambda frame=frame: embed_image(network, frame),  # type: ignore[misc]
+                lambda number=number, frame=frame: (  # type: ignore[misc]
+                    embeddings[number] if embeddings else embed_image(network, frame)
+                ),
                 (frame.shape[0], frame.shape[1]),
                 state,
                 script.get(number, {}),

@@ -29,7 +29,7 @@ from training.scoring import LEAST_AREA_PX, PromptScores, prompt_figures, score_
 
 TEST_SEEDS = range(200)
 VALIDATION_SEEDS = range(1000, 1060)
-_MODEL_DIR = Path(__file__).resolve().parent / "candidate"
+_MODEL_DIR = Path(__file__).resolve().parent.parent / "infer_segment_anything_2" / "demo_model"
 FOUND_IOU = 0.7
 COIN_IOU = 0.75
 

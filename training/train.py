@@ -33,7 +33,7 @@ from training.opencv import cv2
 from training.picture_bank import DEFAULT_FOLDER
 
 _LOGGER = logging.getLogger("training")
-_MODEL_DIR = Path(__file__).resolve().parent / "candidate"
+_MODEL_DIR = Path(__file__).resolve().parent.parent / "infer_segment_anything_2" / "demo_model"
 
 _STATE_FILE = "state.pt"
 # Whoever puts a file of this name into the run folder ends the run after the step at hand, saved.

@@ -9,9 +9,10 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from infer_segment_anything_2.errors import (
     CheckpointError,
@@ -37,12 +38,17 @@ from infer_segment_anything_2.sam2_batch.formats import ExportOptions
 from infer_segment_anything_2.sam2_batch.models import run_models
 from infer_segment_anything_2.sam2_batch.page_command import run_page
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
-from infer_segment_anything_2.sam2_batch.prompts_file import read_prompts, with_prompts
+from infer_segment_anything_2.sam2_batch.prompts_file import (
+    read_prompts,
+    refuse_prompts_of_all,
+    with_prompts,
+)
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
+from infer_segment_anything_2.sam2_batch.tables import run_results, run_tables, wants_tables
 from infer_segment_anything_2.sam2_batch.terminal import Progress, duration, log_shown
 from infer_segment_anything_2.sam2_batch.track_command import run_track
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
-from infer_segment_anything_2.sam2_reading.tiff_files import is_tiff
+from infer_segment_anything_2.sam2_reading.tiff_files import georeference_of
 from infer_segment_anything_2.segmentation import Segmenter
 
 __all__ = ["main"]
@@ -60,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code; see the help text.
     """
     try:
-        options = make_parser(_segment, run_models, run_page, _track).parse_args(arguments)
+        options = make_parser(_COMMANDS).parse_args(arguments)
     except SystemExit as leaving:  # argparse has said what is wrong, or printed the help
         return leaving.code if isinstance(leaving.code, int) else EXIT_WRONG_CALL
     try:
@@ -82,6 +88,8 @@ def _say(line: str) -> None:
 
 def _segment(options: argparse.Namespace) -> int:
     parameters = _parameters(options)
+    if wants_tables(options):
+        return run_tables(options, parameters, _prompted)
     pictures = find_pictures(
         options.pictures,
         out=options.out,
@@ -119,15 +127,28 @@ def _track(options: argparse.Namespace) -> int:
     return run_track(options, _parameters(options))
 
 
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = MappingProxyType(
+    {
+        "segment": _segment,
+        "track": _track,
+        "page": run_page,
+        "results": run_results,
+        "models": run_models,
+    }
+)
+
+
 def _check_map(
     options: ExportOptions, formats: Sequence[str], pictures: Sequence[PictureFile]
 ) -> None:
     """Refuses what would put pictures where they do not lie."""
     if "geojson" not in formats:
         return
-    # Whether a TIFF brings its own transform is seen when it is read.
-    may_bring_own = any(is_tiff(picture.path) for picture in pictures)
-    if options.crs and options.affine is None and not may_bring_own:
+    if (
+        options.crs
+        and options.affine is None
+        and not any(georeference_of(picture.path) for picture in pictures)
+    ):
         raise ParameterError(
             f"--crs {options.crs} needs the transform from pixels to its coordinates, got none, "
             "and no picture that brings its own; give --affine A,B,C,D,E,F too, or leave --crs "
@@ -148,13 +169,7 @@ def _prompted(
     pictures: Sequence[PictureFile], path: Path, parameters: Parameters
 ) -> list[PictureFile]:
     """The pictures with the prompts that a file has for each."""
-    for key in ("input_point", "input_box", "input_objects"):
-        if getattr(parameters, key):
-            raise ParameterError(
-                f"--prompts gives each picture its own prompts, got {key} for all of them too; "
-                "give one of the two.",
-                key=key,
-            )
+    refuse_prompts_of_all(parameters, "--prompts")
     prompted, unknown = with_prompts(pictures, read_prompts(path), path)
     for picture in prompted:
         try:
@@ -226,7 +241,9 @@ def _segment_all(
             progress.begin(picture)
             picture_begun_s = time.monotonic()
             write = partial(results.write, content=Fingerprint.of(picture.path))
-            done = segment_picture(picture, segmenter, parameters, write, progress.show_stage)
+            done = segment_picture(
+                picture, segmenter, parameters, write, progress.show_stage, results.check_place
+            )
             progress.end()
             _tell(done, time.monotonic() - picture_begun_s, progress, verbose=options.verbose)
             failures += done.error is not None

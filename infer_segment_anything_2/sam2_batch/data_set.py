@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from infer_segment_anything_2.errors import ExportError
 from infer_segment_anything_2.sam2_batch.done_marks import Mark
 from infer_segment_anything_2.sam2_results.whole_files import write_whole
 
-__all__ = ["write_data_set"]
+__all__ = ["write_coco_stream", "write_data_set"]
 
 
 def write_data_set(
@@ -41,6 +41,26 @@ def write_data_set(
 def _write(
     file: Path, marks: Sequence[Mark], part_of: Callable[[Mark], Path], class_names: Sequence[str]
 ) -> None:
+    write_coco_stream(file, class_names, _images(marks), _joined(marks, part_of))
+
+
+def write_coco_stream(
+    file: Path,
+    class_names: Sequence[str],
+    images: Iterable[Mapping[str, Any]],
+    annotations: Iterable[Mapping[str, Any]],
+) -> None:
+    """Writes a COCO data set a row at a time; see :func:`write_whole` for whole files.
+
+    Args:
+        file: The file to write.
+        class_names: In the order of their ids, the first of which is 1.
+        images: All images, taken first.
+        annotations: All annotations, taken then.
+
+    Raises:
+        OSError: The operating system refuses.
+    """
     categories = [
         {"id": number, "name": name, "supercategory": ""}
         for number, name in enumerate(class_names, start=1)
@@ -49,7 +69,7 @@ def _write(
         text.write('{"info": {"description": "Masks made with Segment Anything 2"},\n')
         text.write('"licenses": [],\n')
         text.write(f'"categories": {json.dumps(categories)},\n')
-        for key, rows in (("images", _images(marks)), ("annotations", _joined(marks, part_of))):
+        for key, rows in (("images", images), ("annotations", annotations)):
             text.write(f'"{key}": [')
             for index, row in enumerate(rows):
                 text.write(",\n" if index else "\n")

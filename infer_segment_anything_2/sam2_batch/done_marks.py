@@ -96,15 +96,27 @@ class _Content:
     classes: list[str] = field(default_factory=list)
     image_ids: dict[str, int] = field(default_factory=dict)
     last_image_id: int = 0
+    names: dict[str, str] = field(default_factory=dict)  # of results, by the picture's source
+    sources: dict[str, str] = field(default_factory=dict)  # the other way round
 
     def add(self, mark: Mark) -> None:
         self.marks[mark.source] = mark
+        self.claim(mark.source, mark.result_name)
         self.image_ids[mark.source] = mark.image_id
         self.last_image_id = max(self.last_image_id, mark.image_id)
+
+    def claim(self, source: str, result_name: str) -> None:
+        before = self.sources.get(result_name, source)
+        if before != source:  # the picture was moved
+            self.names.pop(before, None)
+        self.names[source] = result_name
+        self.sources[result_name] = source
 
     def follow(self, entry: Mapping[str, Any]) -> None:
         if "done" in entry:
             self.add(_mark(entry["done"]))
+        elif "begun" in entry:
+            self.claim(*entry["begun"])
         elif "undone" in entry:
             self.marks.pop(entry["undone"], None)
         else:
@@ -134,6 +146,28 @@ class DoneMarks:
     def classes(self) -> Sequence[str]:
         """The names of classes; their positions are their numbers for good."""
         return tuple(self._content.classes)
+
+    @property
+    def result_names(self) -> Mapping[str, str]:
+        """By source, the names under which results were written or begun to be; and the data set.
+
+        What lies under other names is not of this folder's runs.
+        """
+        return self._content.names
+
+    def begin(self, source: str, result_name: str) -> None:
+        """Takes note that files of this name are about to be written.
+
+        Args:
+            source: The picture, or :data:`.DATASET_NAME` for the data set.
+            result_name: What the names of its files begin with.
+
+        Raises:
+            ExportError: The file cannot be written.
+        """
+        if self._content.names.get(source) != result_name:
+            self._append({"begun": [source, result_name]})
+            self._content.claim(source, result_name)
 
     def image_id_of(self, source: str) -> int:
         """The number that a picture has, or once had; else one that no picture has or had."""

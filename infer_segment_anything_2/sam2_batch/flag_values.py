@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 from infer_segment_anything_2.errors import nearest
 from infer_segment_anything_2.exports import Affine
 
-__all__ = ["affine", "box", "fraction", "names_of", "point"]
+__all__ = ["affine", "box", "folder", "fraction", "names_of", "point"]
 
 
 def _numbers(text: str, counts: Sequence[int], example: str) -> list[float]:
@@ -42,6 +44,18 @@ def affine(text: str) -> Affine:
     """Reads the six numbers of a transform."""
     a, b, c, d, e, f = _numbers(text, (6,), "10,0,500000,0,-10,4000000")
     return a, b, c, d, e, f
+
+
+def folder(text: str) -> Path:
+    """Reads the path of a folder; "~" is the home of a user who has one here."""
+    home = Path(text).parts[0] if Path(text).parts else ""
+    with contextlib.suppress(RuntimeError):  # there is no such user
+        if not home.startswith("~") or Path(home).expanduser().is_dir():
+            return Path(text).expanduser()
+    raise argparse.ArgumentTypeError(
+        f"expected a folder, got {text!r} in the home of a user who has none here; write the path "
+        f"out, or ./{text} for a folder of that name"
+    )
 
 
 def fraction(text: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from infer_segment_anything_2 import __version__
@@ -20,6 +20,13 @@ from infer_segment_anything_2.sam2_batch.flag_values import (
 )
 from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
 from infer_segment_anything_2.sam2_batch.page_command import PAGE_GROUPS, add_page_flags
+from infer_segment_anything_2.sam2_batch.table_flags import (
+    TABLES,
+    TABLES_WORDS,
+    add_cluster_flags,
+    add_result_flags,
+    place,
+)
 from infer_segment_anything_2.sam2_batch.track_flags import (
     TRACK_KEYS,
     add_track_flags,
@@ -39,9 +46,8 @@ examples:
   everything in a picture:
     {_PROGRAM} segment cat.jpg
 
-  the same at once and without network, with the toy that comes along; it is less sure of itself:
-    {_PROGRAM} segment cat.jpg --model-name sam2_demo_nano \\
-        --iou-thresh 0.5 --stability-score-thresh 0.5
+  the same at once and without network, with the toy that comes along:
+    {_PROGRAM} segment cat.jpg --model-name sam2_demo_nano
 
   one object by a click, better by a second click beside it (label 0 = not this):
     {_PROGRAM} segment cat.jpg --point 500,375 --point 80,90,0
@@ -127,19 +133,12 @@ def _flags_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str
     return flags
 
 
-def make_parser(
-    segment: Command,
-    models: Command,
-    page: Command,
-    track: Command,
-) -> argparse.ArgumentParser:
+def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """Makes the parser of the command line.
 
     Args:
-        segment: What runs ``segment``; becomes the result's ``command``.
-        models: What runs ``models``.
-        page: What runs ``page``.
-        track: What runs ``track``.
+        commands: What runs each command; becomes the result's ``command``. None are needed to read
+            words only.
 
     Returns:
         A parser whose result holds, for each parameter row, the text that was given or None.
@@ -152,11 +151,15 @@ def make_parser(
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_segment(commands).set_defaults(command=segment)
-    _add_track(commands).set_defaults(command=track)
-    _add_models(commands).set_defaults(command=models)
-    _add_page(commands).set_defaults(command=page)
+    known = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, add in {
+        "segment": _add_segment,
+        "track": _add_track,
+        "page": _add_page,
+        "results": _add_results,
+        "models": _add_models,
+    }.items():
+        add(known).set_defaults(command=commands.get(name))
     return parser
 
 
@@ -176,11 +179,13 @@ def _add_segment(
     )
     parser.add_argument(
         "pictures",
-        nargs="+",
+        nargs="*",
         metavar="PICTURE",
-        help="a picture, a folder of pictures, or a pattern such as 'photos/**/*.jpg'",
+        help="a picture, a folder of pictures, or a pattern such as 'photos/**/*.jpg'; with "
+        "--format parquet also in a bucket, such as s3://bucket/photos",
     )
     _add_file_flags(parser.add_argument_group("Files"))
+    add_cluster_flags(parser.add_argument_group("Tables and clusters (docs/cluster.md)"))
     groups = {key: parser.add_argument_group(title) for key, title in GROUP_TITLES.items()}
     _add_prompt_flags(groups["prompts"])
     groups["prompts"].add_argument(
@@ -225,6 +230,7 @@ def _add_track(commands: argparse._SubParsersAction[_Parser]) -> argparse.Argume
 
 def _formats_listed() -> str:
     lines = [f"  {name + ':':<15}{kind.words}\n" for name, kind in FORMATS.items()]
+    lines.append(f"  {TABLES + ':':<15}{TABLES_WORDS}; see docs/cluster.md\n")
     return "formats:\n" + "".join(lines)
 
 
@@ -252,13 +258,13 @@ def _add_file_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--format",
         action="append",
-        type=names_of(FORMATS),
+        type=names_of((*FORMATS, TABLES)),
         metavar="NAME[,NAME...]",
         help="what to write, one or several of the formats below (default coco)",
     )
     group.add_argument(
         "--out",
-        type=Path,
+        type=place,
         default=Path("sam2_results"),
         metavar="FOLDER",
         help="folder for it (default %(default)s)",
@@ -362,5 +368,23 @@ def _add_page(commands: argparse._SubParsersAction[_Parser]) -> argparse.Argumen
     for row in ROWS:
         if row.group in groups:
             _add_row(groups[row.group], row)
+    _add_verbose(parser)
+    return parser
+
+
+def _add_results(
+    commands: argparse._SubParsersAction[_Parser],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "results",
+        help="check, list and convert the tables of segment --format parquet",
+        description="Read the tables that segment --format parquet or --on ray has written.",
+        epilog=f"examples:\n  {_PROGRAM} results run1\n  {_PROGRAM} results run1 --errors\n"
+        f"  {_PROGRAM} results run1 --coco run1.json\n"
+        f"  {_PROGRAM} results run1 --expand coco,overlay --to files --only '*/cat*.jpg'",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_result_flags(parser)
     _add_verbose(parser)
     return parser

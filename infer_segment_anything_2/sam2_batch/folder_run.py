@@ -26,6 +26,8 @@ __all__ = ["PictureDone", "segment_picture"]
 
 Write = Callable[[PictureFile, Segmentation], Sequence[Path]]
 """Writes a picture's results and gives their paths; may raise ``ExportError``."""
+Check = Callable[[PictureFile], None]
+"""Raises ``ExportError`` for a picture whose results could not be written."""
 
 # What one picture can do wrong. Anything else would go wrong with the next one too.
 _OF_ONE_PICTURE = (ImageError, PromptError, DeviceError, ExportError)
@@ -58,6 +60,7 @@ def segment_picture(
     parameters: Parameters,
     write: Write,
     on_progress: OnStage | None = None,
+    check: Check | None = None,
 ) -> PictureDone:
     """Reads a picture, segments it and writes its results.
 
@@ -68,6 +71,7 @@ def segment_picture(
             ``input_objects``; where it has none of its own, nothing is looked for.
         write: Where results go, such as :meth:`.ResultFolder.write`.
         on_progress: Called between steps of work.
+        check: Asked when the picture was read, before anything is computed.
 
     Returns:
         What became of it. That a picture, a prompt on it, the device or its files fail is an
@@ -80,6 +84,9 @@ def segment_picture(
     """
     try:
         content = read_picture_file(picture.path)
+        located = replace(picture, georeference=content.georeference)
+        if check is not None:
+            check(located)
         if picture.objects is not None:
             parameters = replace(parameters, input_objects=picture.objects)
         found = segmenter.segment(
@@ -89,7 +96,6 @@ def segment_picture(
             only_prompted=picture.objects is not None,
         )
         found = replace(found, notes=(*content.notes, *found.notes))
-        located = replace(picture, georeference=content.georeference)
         paths = write(located, found)
     except _OF_ONE_PICTURE as error:
         return PictureDone(picture, error=error)

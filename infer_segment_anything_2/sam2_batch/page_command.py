@@ -11,6 +11,7 @@ from pathlib import Path
 from infer_segment_anything_2.errors import ImageError, ParameterError
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.sam2_batch.exit_codes import EXIT_DONE
+from infer_segment_anything_2.sam2_batch.flag_values import folder
 from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
@@ -37,7 +38,7 @@ def add_page_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Page")
     group.add_argument(
         "--out",
-        type=Path,
+        type=folder,
         default=Path("sam2_results"),
         metavar="FOLDER",
         help="folder for results, and for what is remembered of each picture (default %(default)s)",

@@ -17,9 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from infer_segment_anything_2.errors import ParameterError, quoted
+from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 
-__all__ = ["read_prompts", "with_prompts"]
+__all__ = ["read_prompts", "refuse_prompts_of_all", "with_prompts"]
 
 Entry = dict[str, Any]
 """An object as ``input_objects`` takes it."""
@@ -57,6 +58,21 @@ def read_prompts(path: Path) -> dict[str, list[Entry]]:
         ) from error
     found = _from_coco(path, text) if text.lstrip()[:1] in ("{", "[") else _from_table(path, text)
     return {name.replace("\\", "/"): entries for name, entries in found.items()}
+
+
+def refuse_prompts_of_all(parameters: Parameters, flag: str) -> None:
+    """Makes sure that nothing is prompted in all pictures where each brings its own prompts.
+
+    Raises:
+        ParameterError: Something is.
+    """
+    for key in ("input_point", "input_box", "input_objects"):
+        if getattr(parameters, key):
+            raise ParameterError(
+                f"{flag} gives each picture its own prompts, got {key} for all of them too; "
+                "give one of the two.",
+                key=key,
+            )
 
 
 def with_prompts(

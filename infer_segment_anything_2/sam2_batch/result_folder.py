@@ -40,7 +40,7 @@ from infer_segment_anything_2.sam2_batch.result_names import (
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.whole_files import write_json
 
-__all__ = ["SETTINGS_NAME", "ResultFolder"]
+__all__ = ["SETTINGS_NAME", "ResultFolder", "settings_of"]
 
 # These change how the work is done, not what comes out.
 _WITHOUT_EFFECT = frozenset({"cuda", "points_per_batch"})
@@ -98,23 +98,24 @@ class ResultFolder:
         """Gives pictures the names of results that are theirs in this folder.
 
         A picture that is done keeps its name, also when it was moved. No other picture's results,
-        and none of the pictures themselves, have one of the names.
+        none of the pictures themselves, and no file that is not of this folder's runs, have one of
+        the names.
 
         Raises:
             ExportError: The list of what is done cannot be read or written.
         """
         self._follow_moved(pictures)
         taken = TakenNames(self._files_here(pictures))
-        for mark in self._marks:
-            taken.take(mark.result_name)
+        own_names = self._marks.result_names
+        if not self._knows_nothing:
+            below = {"", *(picture.result_name.rpartition("/")[0] for picture in pictures)}
+            taken.take_others(self.folder, below, own_names.values())
+        for name in own_names.values():
+            taken.take(name)
         settled = []
         for picture in pictures:
-            own = self._marks.of(_source(picture))
-            name = (
-                taken.choose(picture.name, first=picture.result_name)
-                if own is None
-                else own.result_name
-            )
+            own = own_names.get(_source(picture))
+            name = own or taken.choose(picture.name, first=picture.result_name)
             settled.append(replace(picture, result_name=name))
         return settled
 
@@ -124,6 +125,13 @@ class ResultFolder:
         Raises:
             ExportError: It cannot.
         """
+        path = self.folder / DATASET_NAME
+        is_ours = self._knows_nothing or DATASET_NAME in self._marks.result_names
+        if _DATASET_FORMAT in self.formats and path.exists() and not is_ours:
+            raise ExportError(
+                f"The data set of all pictures would overwrite {path}, expected a file of an "
+                "earlier run, got one of somebody else's; move it, or choose another folder."
+            )
         settings = self._settings()
         write_json(self.folder / SETTINGS_NAME, {**(self._remembered() or {}), **settings})
         if "yolo" in self.formats:
@@ -156,6 +164,14 @@ class ResultFolder:
             for name in self.formats
         )
 
+    def check_place(self, picture: PictureFile) -> None:
+        """Sees before anything is computed whether a picture that was read can go on the map.
+
+        Raises:
+            ExportError: It cannot.
+        """
+        self._place_of(picture)
+
     def write(
         self,
         picture: PictureFile,
@@ -181,6 +197,7 @@ class ResultFolder:
         place = self._place_of(picture)
         kept = self._clear(picture)
         names = self._numbered_classes(segmentation.objects)
+        self._marks.begin(_source(picture), picture.result_name)
         for rank in range(len(segmentation.ranked), 0, -1):
             masks = segmentation.ranked[rank - 1]
             paths = [self.path_of(picture, name, rank) for name in self.formats]
@@ -216,6 +233,7 @@ class ResultFolder:
         if not marks:
             return None
         path = self.folder / DATASET_NAME
+        self._marks.begin(DATASET_NAME, DATASET_NAME)
         write_data_set(path, marks, lambda mark: parts[mark.source], self._marks.classes)
         return path
 
@@ -300,6 +318,11 @@ class ResultFolder:
             if source.startswith(here)
         ]
 
+    @cached_property
+    def _knows_nothing(self) -> bool:
+        """Whether the folder is of a version that did not note what it wrote."""
+        return (self.folder / SETTINGS_NAME).exists() and not (self.folder / DONE_NAME).exists()
+
     def _place_of(self, picture: PictureFile) -> MapPlace:
         if "geojson" not in self.formats:
             return MapPlace()
@@ -338,8 +361,6 @@ class ResultFolder:
 
     def _settings(self) -> dict[str, Any]:
         """What decides how the wanted results look, in JSON types."""
-        names = {row.alias_of or row.key for row in ROWS} - _WITHOUT_EFFECT
-        texts = self.parameters.to_strings()
         options: dict[str, Any] = {
             "affine": list(self.options.affine or ()),
             "crs": self.options.crs,
@@ -347,7 +368,7 @@ class ResultFolder:
         }
         used = {option for name in self.formats for option in FORMATS[name].options}
         return {
-            **{key: texts[key] for key in sorted(names)},
+            **settings_of(self.parameters),
             **{key: value for key, value in options.items() if key in used},
             **({"prompts": "of each picture"} if self.own_prompts else {}),
         }
@@ -365,6 +386,15 @@ class ResultFolder:
                 "--overwrite to do these pictures again, or choose another folder."
             ) from error
         return settings if isinstance(settings, dict) else {}
+
+
+def settings_of(parameters: Parameters) -> dict[str, str]:
+    """The parameters, as texts by their keys, that masks depend on."""
+    texts = parameters.to_strings()
+    return {
+        key: texts[key]
+        for key in sorted({row.alias_of or row.key for row in ROWS} - _WITHOUT_EFFECT)
+    }
 
 
 def _source(picture: PictureFile) -> str:

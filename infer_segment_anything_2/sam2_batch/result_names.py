@@ -7,10 +7,11 @@ ending ("cat_png"), and if that does not help gets a number ("cat_2").
 from __future__ import annotations
 
 import itertools
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.sam2_batch.formats import FORMATS
@@ -58,6 +59,25 @@ class TakenNames:
         for path in _paths_of(result_name):
             self._add(path)
 
+    def take_others(self, folder: Path, below: Iterable[str], own: Iterable[str]) -> None:
+        """Keeps what lies in a folder of results and is none.
+
+        Args:
+            folder: The folder of results.
+            below: The folders in it that new results may go to, with "/"; "" is itself.
+            own: The names of results that are there.
+        """
+        results = {path for name in own for path in _paths_of(name)}
+        for place in below:
+            for entry in _entries(folder / place):
+                path = _key(f"{place}/{entry.name}" if place else entry.name)
+                if path in results:
+                    continue
+                if entry.is_dir():  # which results may be in, but not replace
+                    self._folders.add(path)
+                else:
+                    self._add(path)
+
     def is_free(self, result_name: str) -> bool:
         """Whether results of this name would meet none that is taken, in any format."""
         paths = _paths_of(result_name)
@@ -103,6 +123,13 @@ def result_names(picture_names: Sequence[str]) -> list[str]:
         taken.choose(name, first=_with_ending(name) if stems[_key(_stem(name))] > 1 else "")
         for name in picture_names
     ]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except OSError:  # not there yet
+        return []
 
 
 def _candidates(picture_name: str) -> Iterator[str]:

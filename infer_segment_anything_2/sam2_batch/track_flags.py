@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from infer_segment_anything_2.parameters import ROWS
-from infer_segment_anything_2.sam2_batch.flag_values import fraction, names_of
+from infer_segment_anything_2.sam2_batch.flag_values import folder, fraction, names_of
 from infer_segment_anything_2.sam2_batch.track_formats import TRACK_FORMATS
 
 __all__ = ["TRACK_KEYS", "add_track_flags", "track_formats_listed"]
@@ -43,7 +43,7 @@ def add_track_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--out",
-        type=Path,
+        type=folder,
         default=Path("sam2_results"),
         metavar="FOLDER",
         help="folder for it (default %(default)s)",

@@ -19,8 +19,11 @@ from infer_segment_anything_2.sam2_engine.hardware.forking import free_children
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.sam2_engine.engine import Engine
+    from infer_segment_anything_2.sam2_engine.everything.candidates import (
+        Candidates,
+        GenerationResult,
+    )
     from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
-    from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
     from infer_segment_anything_2.sam2_engine.hardware.devices import (
         choose_device,
         choose_precision,
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKPOINTS",
+    "Candidates",
     "Checkpoint",
     "CleaningSettings",
     "Engine",
@@ -67,11 +71,12 @@ __all__ = [
 
 _MODULE_OF = {
     "CHECKPOINTS": "weights.checkpoints",
+    "Candidates": "everything.candidates",
     "Checkpoint": "weights.checkpoints",
     "CleaningSettings": "settings",
     "Engine": "engine",
     "FilterCounts": "everything.filter_counts",
-    "GenerationResult": "everything.generation",
+    "GenerationResult": "everything.candidates",
     "GridSettings": "settings",
     "LoadedModel": "network.loading",
     "MaskSet": "masks.mask_set",

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from infer_segment_anything_2.errors import ParameterError
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder, PreparedImage
-from infer_segment_anything_2.sam2_engine.everything.generation import (
+from infer_segment_anything_2.sam2_engine.everything.candidates import (
+    Candidates,
     GenerationResult,
-    generate,
-    search_crops,
+    search_key,
 )
-from infer_segment_anything_2.sam2_engine.everything.generation import cleaned as cleaned_result
-from infer_segment_anything_2.sam2_engine.everything.tiles import generate_tiled
+from infer_segment_anything_2.sam2_engine.everything.generation import search
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding, embed_image
@@ -26,6 +26,7 @@ from infer_segment_anything_2.sam2_engine.image.embedding_cache import Embedding
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction, predict
 from infer_segment_anything_2.sam2_engine.prompted.prediction import cleaned as cleaned_prediction
+from infer_segment_anything_2.sam2_engine.prompted.zooming import zoomed
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
     GridSettings,
@@ -40,6 +41,8 @@ from infer_segment_anything_2.sam2_engine.tracking.tracker import TrackedFrame, 
 __all__ = ["Engine"]
 
 _DEFAULT_CACHE_BYTES = 256 * 2**20
+# One search with all its logits, and the run lengths of many masks.
+_DEFAULT_CANDIDATE_BYTES = 384 * 2**20
 _WHOLE = 100
 _REMEDY = (
     "Take a smaller model_name, set cuda to False to compute on the CPU, or close what else uses "
@@ -53,13 +56,24 @@ class Engine:
     Args:
         model: The loaded network; its device and precision are the engine's.
         cache_bytes: How much the remembered pictures may take, on the model's device.
+        candidate_bytes: How much what everything runs found may take, to be filtered again; 0
+            keeps nothing.
     """
 
     @full_teams()
-    def __init__(self, model: LoadedModel, *, cache_bytes: int = _DEFAULT_CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        cache_bytes: int = _DEFAULT_CACHE_BYTES,
+        candidate_bytes: int = _DEFAULT_CANDIDATE_BYTES,
+    ) -> None:
         self.model = model
         self._decoder = FastMaskDecoder(model.network, dtype=model.precision)
         self._cache: EmbeddingCache[PreparedImage] = EmbeddingCache(cache_bytes)
+        self._candidates: EmbeddingCache[Candidates] = EmbeddingCache(
+            candidate_bytes, lambda found: found.nbytes
+        )
         self._tracker = Tracker(model.network, model.precision)
         # Alone, so that a video does not push the pictures out, and a paused frame is still there.
         self._last_frame: Embedding | None = None
@@ -111,8 +125,13 @@ class Engine:
         cleaning: CleaningSettings | None = None,
         start_logits: Sequence[Tensor | None] | None = None,
         on_progress: OnProgress | None = None,
+        image_rgb_hwc: npt.NDArray[np.uint8] | None = None,
+        input_size_percent: int = _WHOLE,
     ) -> Prediction:
         """Predicts masks for every object; see :func:`.prompted.prediction.predict`.
+
+        With ``settings.zoom``, objects are then asked for once more in windows of the picture; see
+        :func:`.prompted.zooming.zoomed`. A few windows are remembered, as pictures are.
 
         Args:
             image: From :meth:`embed` of this engine.
@@ -121,15 +140,43 @@ class Engine:
             cleaning: What is done to the finished masks; nothing if None.
             start_logits: Per object an earlier answer to start from, or None.
             on_progress: Called with the numbers of objects done and in all.
+            image_rgb_hwc: The picture that ``image`` is of; needed to zoom, and only then.
+            input_size_percent: As in :meth:`embed`, for the windows.
+
+        Raises:
+            DeviceError: The memory does not suffice.
+            ParameterError: The settings say to zoom, and the picture is not given.
         """
+        settings = settings or PredictionSettings()
+        zooms = settings.zoom != "off"
+        if zooms and (image_rgb_hwc is None or image_rgb_hwc.shape[:2] != image.embedding.image_hw):
+            raise ParameterError(
+                "To zoom, the picture must be given as image_rgb_hwc, of height and width "
+                f"{image.embedding.image_hw}, got "
+                f"{'none' if image_rgb_hwc is None else image_rgb_hwc.shape}; give predict the "
+                "picture that was embedded, or set zoom to off.",
+                key="zoom",
+            )
         prediction = predict(
             self._decoder,
             image,
             objects,
-            settings or PredictionSettings(),
+            settings,
             start_logits=start_logits,
-            on_progress=on_progress,
+            on_progress=_without_steps(on_progress) if zooms else on_progress,
         )
+        if zooms and image_rgb_hwc is not None:
+            prediction = zoomed(
+                self._decoder,
+                lambda window_rgb_hwc, remember: self.embed(
+                    window_rgb_hwc, input_size_percent=input_size_percent, remember=remember
+                ),
+                image_rgb_hwc,
+                objects,
+                prediction,
+                settings,
+                on_progress,
+            )
         return prediction if cleaning is None else cleaned_prediction(prediction, objects, cleaning)
 
     @full_teams()
@@ -143,35 +190,76 @@ class Engine:
         cleaning: CleaningSettings | None = None,
         on_progress: OnProgress | None = None,
     ) -> GenerationResult:
-        """Finds masks of everything; see :func:`.everything.generation.generate`.
+        """Finds masks of everything; see :func:`.everything.generation.search`.
+
+        What was found on the last pictures is kept, within ``candidate_bytes``: a run that differs
+        from an earlier one in its filters only is answered from there, with the same masks as by a
+        new search, at once.
 
         Args:
             image_rgb_hwc: H x W x 3 RGB; never changed.
             settings: The grid and the filters; Meta's defaults if None.
             input_size_percent: As in :meth:`embed`.
             tiles: Search a big picture in tiles too; crop layers are not used then. See
-                :func:`.everything.tiles.generate_tiled`.
+                :mod:`.everything.tiles`.
             cleaning: What is done to the finished masks; nothing if None.
             on_progress: Called with the numbers of points done and in all.
         """
         settings = settings or GridSettings()
+        key = f"{image_digest(image_rgb_hwc)}@{input_size_percent} {tiles} {search_key(settings)}"
+        found = self._candidates.get(key)
+        if found is None or not found.serves(settings):
+            found = self.candidates(
+                image_rgb_hwc,
+                # Asked again on the same picture: someone tunes, and will ask for less again.
+                settings if found is None else settings.widened(),
+                input_size_percent=input_size_percent,
+                tiles=tiles,
+                on_progress=on_progress,
+            )
+        elif on_progress is not None:
+            on_progress(found.n_points, found.n_points)
+        result = found.filtered(settings, cleaning)
+        self._candidates.put(key, found)  # only now, with the masks that were written
+        return result
+
+    @full_teams()
+    def candidates(
+        self,
+        image_rgb_hwc: npt.NDArray[np.uint8],
+        settings: GridSettings | None = None,
+        *,
+        input_size_percent: int = _WHOLE,
+        tiles: TileSettings | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Candidates:
+        """Searches for masks of everything, to be filtered later, as often as wanted.
+
+            found = engine.candidates(image_rgb_hwc, GridSettings().widened())
+            result = found.filtered(replace(found.settings, pred_iou_thresh=0.7), cleaning)
+
+        Never looks anything up, and keeps only the picture's features: the value is the caller's.
+
+        Args:
+            image_rgb_hwc: H x W x 3 RGB; never changed.
+            settings: The grid; its ``pred_iou_thresh`` and ``stability_score_thresh`` are the least
+                that can be asked for later, the other filters do not matter yet. Meta's defaults
+                if None.
+            input_size_percent: As in :meth:`embed`.
+            tiles: As in :meth:`generate`.
+            on_progress: Called with the numbers of points done and in all.
+        """
+        settings = settings or GridSettings()
         in_parts = tiles is not None or settings.crop_n_layers > 0
-        network_and_picture = (
+        return search(
             # Features of many parts would push all others out, and stand beside the encoder's peak.
             partial(self.embed, input_size_percent=input_size_percent, remember=not in_parts),
             self._decoder,
             image_rgb_hwc,
+            settings,
+            tiles,
+            on_progress,
         )
-        if tiles is None:
-            result = generate(*network_and_picture, settings, on_progress)
-        else:
-            result = generate_tiled(
-                lambda crops: search_crops(*network_and_picture, settings, crops, on_progress),
-                (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
-                settings,
-                tiles,
-            )
-        return result if cleaning is None else cleaned_result(result, cleaning)
 
     @full_teams()
     def track(
@@ -228,3 +316,8 @@ class Engine:
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory(self.model.device, needed, _REMEDY, error) from error
+
+
+def _without_steps(on_progress: OnProgress | None) -> OnProgress | None:
+    """Lets work be stopped that is not done before it was done once more."""
+    return on_progress and (lambda _, total: on_progress(0, total))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "PredictionSettings",
     "TileSettings",
     "TrackingSettings",
+    "ZoomRule",
 ]
 
 OnProgress = Callable[[int, int], None]
@@ -34,6 +35,7 @@ DuplicateRule = Literal["box", "mask", "containment"]
 OverlapRule = Literal["keep", "smallest_on_top", "highest_score"]
 ComponentRule = Literal["all", "largest", "clicked"]
 MemoryRule = Literal["meta", "confident"]
+ZoomRule = Literal["off", "auto", "always"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class PredictionSettings:
         mask_threshold: Pixels with a logit above this belong to the mask.
         stability_score_offset: How far that threshold is moved to measure the masks' stability.
         mask_support: How a mask that an object is prompted with is put to the network.
+        zoom: Which objects are asked for once more in a window of about twice their size, which
+            the network sees larger: none ("off", Meta's masks), boxes and masks of at most a
+            quarter of the picture's width and height ("auto"), or "always" all. One encoding a
+            window.
     """
 
     multimask_output: bool = False
@@ -101,6 +107,7 @@ class PredictionSettings:
     mask_threshold: float = 0.0
     stability_score_offset: float = 1.0
     mask_support: MaskSupport = field(default_factory=MaskSupport)
+    zoom: ZoomRule = "off"
 
 
 @dataclass(frozen=True)
@@ -196,3 +203,17 @@ class GridSettings:
     prefer_stable: bool = True
     region_of_interest: tuple[Polygon, ...] | None = None
     duplicates: DuplicateRule = "box"
+
+    def widened(self) -> GridSettings:
+        """The settings of a search that can be asked for less later: see ``Engine.candidates``.
+
+        Keeps every stability, and predicted IoUs above 0.5, or above its own threshold if lower.
+        """
+        return replace(
+            self,
+            pred_iou_thresh=min(self.pred_iou_thresh, _WIDENED_IOU),
+            stability_score_thresh=0.0,
+        )
+
+
+_WIDENED_IOU = 0.5

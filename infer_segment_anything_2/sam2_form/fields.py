@@ -16,6 +16,7 @@ from PyQt6.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
@@ -147,6 +148,7 @@ class IntField(Field):
         self._spin = QSpinBox()
         lowest, highest = _bounds(row, _LARGEST_INT)
         self._spin.setRange(int(lowest), int(highest))
+        _dress(self._spin, row)
         self._spin.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         super().__init__(row, self._spin)
         connect(self._spin.valueChanged, self.changed)
@@ -168,6 +170,7 @@ class FloatField(Field):
         self._spin = FloatSpin()
         lowest, highest = _bounds(row, sys.float_info.max)
         self._spin.setRange(lowest, highest)
+        _dress(self._spin, row)
         self._spin.setSingleStep(0.01 if highest - lowest <= 1 else 0.1)
         super().__init__(row, self._spin)
         connect(self._spin.valueChanged, self.changed)
@@ -258,6 +261,14 @@ def make_field(row: ParameterRow, captions: dict[str, str] | None = None) -> Fie
 
 def _placeholder(row: ParameterRow) -> str:
     return f"e.g. {row.example}" if row.example else ""
+
+
+def _dress(spin: QSpinBox | QDoubleSpinBox, row: ParameterRow) -> None:
+    """Shows the unit behind the number, and words for 0 where it stands for something."""
+    if row.unit:
+        spin.setSuffix(f" {row.unit}")
+    if row.zero_means and row.minimum == 0:  # Qt has words for the smallest number only
+        spin.setSpecialValueText(row.zero_means)
 
 
 def _bounds(row: ParameterRow, largest: float) -> tuple[float, float]:

@@ -2,14 +2,19 @@
 
 The form shows and edits, nothing more: ranges, words and defaults come from the rows of
 ``parameters.py``, prompts are read by the parsers of ``prompts.py``, sizes of models come from the
-rows of ``checkpoints.py``. A new parameter appears in its group by itself.
+rows of ``checkpoints.py``. A new parameter appears by itself in the group and below the sub-heading
+that its row names, with the row's unit and word for 0; that it has no effect beside another setting
+is a row of ``conditions.py``.
+
+It shows what will run: the values of a preset stand in the fields. What the user did not touch is
+given back as it came, be it a preset's name or a value beside it.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from PyQt6.QtCore import Qt, pyqtSignal
@@ -19,18 +24,32 @@ from infer_segment_anything_2.errors import SegmentAnythingError
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.request import TEXT_KEYS, text_errors
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import CHECKPOINTS
+from infer_segment_anything_2.sam2_form.conditions import LABELS, mode_in_words, unused
+from infer_segment_anything_2.sam2_form.drawing import DrawingPanel
 from infer_segment_anything_2.sam2_form.fields import Field, make_field
+from infer_segment_anything_2.sam2_form.preset import (
+    NEUTRAL,
+    PRESET_KEYS,
+    PresetField,
+    matching_preset,
+    preset_values,
+)
+from infer_segment_anything_2.sam2_form.weights_panel import WeightsPanel
 from infer_segment_anything_2.sam2_form.widgets import (
     ColouredText,
     DrawingTool,
     Section,
     connect,
-    drawing_buttons,
     error_colour,
     hint_colour,
     single_shot_timer,
 )
-from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, Group, ParameterRow
+from infer_segment_anything_2.sam2_reading.parameter_rows import (
+    GROUP_TITLES,
+    Group,
+    ParameterRow,
+    Value,
+)
 
 __all__ = ["ParameterForm"]
 
@@ -48,33 +67,6 @@ _GROUP_HINTS: dict[Group, str] = {
 _TYPING_PAUSE_MS = 400
 
 
-@dataclass(frozen=True)
-class _Condition:
-    """When a parameter has a meaning.
-
-    Attributes:
-        key: The parameter that decides.
-        holds: Tells from its value.
-        otherwise: Why this one is greyed when it does not hold.
-    """
-
-    key: str
-    holds: Callable[[Any], bool]
-    otherwise: str
-
-
-_WITH_CROPS = _Condition("crop_n_layers", lambda layers: layers > 0, "Crop layers is 0")
-_CONDITIONS: dict[str, _Condition] = {
-    "model_name": _Condition("model_path", lambda path: not path, "Own weights is set"),
-    "stability_score_offset": _Condition(
-        "stability_score_thresh", lambda threshold: threshold > 0, "Stability threshold is 0"
-    ),
-    "crop_nms_thresh": _WITH_CROPS,
-    "crop_overlap_ratio": _WITH_CROPS,
-    "crop_n_points_downscale_factor": _WITH_CROPS,
-}
-
-
 class ParameterForm(QWidget):
     """Shows and edits all parameters.
 
@@ -88,11 +80,17 @@ class ParameterForm(QWidget):
     def __init__(self, parameters: Parameters, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._base = parameters
+        self._preset = parameters.preset
+        self._is_filling = False
+        self._reasons: dict[str, str] = {}
         self._fields: dict[str, Field] = {}
         self._labels: dict[str, QLabel] = {}
         self._messages: dict[str, ColouredText] = {}
         self._sections: dict[Group, Section] = {}
         self._advice = ColouredText(hint_colour)
+        self._drawing = DrawingPanel()
+        self._drawing.requested.connect(self.drawing_requested)
+        self._weights = WeightsPanel()
         self._check_timer = single_shot_timer(self, _TYPING_PAUSE_MS, self._check_prompts)
         self._faulty = ""
         # After the layout has given the message its place.
@@ -118,14 +116,15 @@ class ParameterForm(QWidget):
     def set_parameters(self, parameters: Parameters) -> None:
         """Shows these values and forgets what was edited."""
         self._base = parameters
+        self._preset = parameters.preset
         self._show(parameters, list(self._fields))
 
     def update_parameters(self, parameters: Parameters) -> None:
         """Shows the values that changed elsewhere and keeps what the user is editing."""
-        changed = [
-            key for key in self._fields if parameters.value_of(key) != self._base.value_of(key)
-        ]
+        before, after = self._base.with_preset(), parameters.with_preset()
+        changed = [key for key in self._fields if after.value_of(key) != before.value_of(key)]
         self._base = parameters
+        self._preset = parameters.preset
         self._show(parameters, changed)
 
     def reset(self, group: Group | None = None) -> None:
@@ -139,7 +138,7 @@ class ParameterForm(QWidget):
         key = str(getattr(error, "key", ""))
         aliases = {row.key: row.alias_of for row in ROWS if row.alias_of}
         key = aliases.get(key, key)
-        self._messages.get(key, self._messages[""]).set_text(str(error))
+        self._messages.get(key, self._messages[""]).set_text(_labelled(key, error))
         self._faulty = key if key in self._fields else ""
         if self._faulty:
             self._sections[self._fields[key].row.group].set_open(True)
@@ -175,14 +174,18 @@ class ParameterForm(QWidget):
         section.reset_requested.connect(lambda: self.reset(group))
         self._sections[group] = section
         if group == "prompts":
-            section.add_wide(drawing_buttons(self.drawing_requested.emit))
-        for row in _SHOWN_ROWS:
-            if row.group == group:
-                self._add_row(row)
+            section.add_wide(self._drawing)
+        rows = [row for row in _SHOWN_ROWS if row.group == group]
+        for part in dict.fromkeys(["", *(row.part for row in rows)]):
+            if part:
+                section.add_heading(part)
+            for row in rows:
+                if row.part == part:
+                    self._add_row(row)
         return section
 
     def _add_row(self, row: ParameterRow) -> None:
-        field = make_field(row, _model_captions(row) if row.key == "model_name" else None)
+        field = _make_field(row)
         field.changed.connect(lambda: self._field_changed(field))
         self._fields[row.key] = field
         message = self._messages[row.key] = ColouredText(error_colour)
@@ -197,46 +200,87 @@ class ParameterForm(QWidget):
             else:
                 section.add_beside(label, field.widget)
                 section.add_wide(message)
-        self._set_meant(row.key)
+        self._set_meant(row.key, "")
         if row.key == "model_name":
-            section.add_wide(self._advice)
+            section.add_wide(self._advice, self._weights)
 
     def _read(self) -> Parameters:
-        """What the fields hold, under both names where a parameter has two."""
-        values = {key: field.value() for key, field in self._fields.items()}
-        for row in ROWS:
-            if row.alias_of and values[row.alias_of] != self._base.value_of(row.alias_of):
-                values[row.key] = values[row.alias_of]
-        return replace(self._base, **cast("dict[str, Any]", values))
+        """What was given, with the user's edits, under both names where a parameter has two.
 
-    def _show(self, parameters: Parameters, keys: list[str]) -> None:
-        for key in keys:
-            self._fields[key].set_value(parameters.value_of(key))
+        Where the fields are no preset's, what a preset sets is written out beside the preset that
+        sets nothing.
+        """
+        shown = self._shown_values()
+        given = self._base.with_preset()
+        edited = {key: v for key, v in shown.items() if repr(v) != repr(given.value_of(key))}
+        if not edited:
+            return self._base
+        is_preset = all(shown[key] == value for key, value in preset_values(self._preset).items())
+        if not is_preset or not PRESET_KEYS.isdisjoint(edited):
+            edited.update((key, shown[key]) for key in PRESET_KEYS)
+        edited["preset"] = self._preset if is_preset else NEUTRAL
+        for row in ROWS:
+            if row.alias_of in edited:
+                edited[row.key] = edited[row.alias_of]
+        return replace(self._base, **cast("dict[str, Any]", edited))
+
+    def _shown_values(self) -> dict[str, Value]:
+        """What the fields hold, but for the preset, which follows from them."""
+        return {key: field.value() for key, field in self._fields.items() if key != "preset"}
+
+    def _show(self, parameters: Parameters, keys: Iterable[str]) -> None:
+        """Fills fields with what will run, which a preset may change."""
+        used = parameters.with_preset()
+        self._fill({key: used.value_of(key) for key in keys})
         self.clear_errors()
         self._check_prompts()
 
+    def _fill(self, values: Mapping[str, Value]) -> None:
+        """Fills fields, and follows once when all are filled."""
+        self._is_filling = True
+        for key, value in values.items():
+            self._fields[key].set_value(value)
+        self._is_filling = False
+        self._follow()
+
     def _field_changed(self, field: Field) -> None:
-        key, group = field.row.key, field.row.group
+        key = field.row.key
         self._messages[key].set_text("")
-        for dependent, condition in _CONDITIONS.items():
-            if condition.key == key:
-                is_meant = condition.holds(field.value())
-                self._set_meant(dependent, "" if is_meant else condition.otherwise)
-        changed = self._changed_rows(group)
-        self._sections[group].set_changed_count(len(changed))
         if key in TEXT_KEYS:
             self._check_timer.start()
-        if key in ("model_name", "model_path"):
-            name = str(self._fields["model_name"].value())
-            is_official = not self._fields["model_path"].value() and name in CHECKPOINTS
-            self._advice.set_text(CHECKPOINTS[name].advice if is_official else "")
+        if self._is_filling:
+            return
+        preset = field.chosen() if isinstance(field, PresetField) else None
+        if preset is not None:
+            self._preset = preset
+            self._fill(preset_values(preset))
+        else:
+            self._follow()
+
+    def _follow(self) -> None:
+        """Makes what is around the fields follow their values."""
+        preset_field = cast("PresetField", self._fields["preset"])
+        values = self._read()
+        preset_field.show_match(matching_preset(self._shown_values()))
+        reasons = unused(values.with_preset())
+        for key in self._reasons.keys() ^ reasons.keys() | {
+            key for key in reasons if reasons[key] != self._reasons.get(key)
+        }:
+            self._set_meant(key, reasons.get(key, ""))
+        self._reasons = reasons
+        self._drawing.show_mode(mode_in_words(values))
+        for group, section in self._sections.items():
+            section.set_changed_count(len(self._changed_rows(group)))
+        official = None if values.model_path else CHECKPOINTS.get(values.model_name)
+        self._advice.set_text(official.advice if official else "")
+        self._weights.show_model(official)
 
     def _changed_rows(self, group: Group) -> list[ParameterRow]:
         """The rows of a group that do not show their default."""
         rows = [row for row in _SHOWN_ROWS if row.group == group]
         return [row for row in rows if self._fields[row.key].value() != row.default]
 
-    def _set_meant(self, key: str, not_used_because: str = "") -> None:
+    def _set_meant(self, key: str, not_used_because: str) -> None:
         """Greys a field that has no meaning now, and says why in its tool tip."""
         field = self._fields[key]
         for widget in (field.widget, self._labels.get(key)):
@@ -248,7 +292,7 @@ class ParameterForm(QWidget):
         """Shows beside each prompt what is wrong with it."""
         errors = text_errors(self._read())
         for key in TEXT_KEYS:
-            self._messages[key].set_text(str(errors.get(key, "")))
+            self._messages[key].set_text(_labelled(key, errors[key]) if key in errors else "")
 
     def _scroll_to_faulty(self) -> None:
         """Scrolls the host's view to the field with the error."""
@@ -258,6 +302,17 @@ class ParameterForm(QWidget):
             parent = parent.parentWidget()
         if parent is not None:
             parent.ensureWidgetVisible(place)
+
+
+def _make_field(row: ParameterRow) -> Field:
+    if row.key == "preset":
+        return PresetField(row, {})
+    return make_field(row, _model_captions(row) if row.key == "model_name" else None)
+
+
+def _labelled(key: str, error: SegmentAnythingError) -> str:
+    """An error's text after the name of its field, for it names parameters only."""
+    return f"{LABELS[key]}: {error}" if key in LABELS else str(error)
 
 
 def _tool_tip(row: ParameterRow, not_used_because: str = "") -> str:

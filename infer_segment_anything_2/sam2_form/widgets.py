@@ -12,9 +12,6 @@ from PyQt6.QtCore import (
     QEvent,
     QLocale,
     QObject,
-    QPointF,
-    QRectF,
-    QSize,
     Qt,
     QTimer,
     pyqtSignal,
@@ -22,15 +19,12 @@ from PyQt6.QtCore import (
 from PyQt6.QtGui import (
     QColor,
     QFontMetrics,
-    QIcon,
-    QPainter,
     QPalette,
-    QPen,
-    QPixmap,
     QResizeEvent,
 )
 from PyQt6.QtWidgets import (
     QDoubleSpinBox,
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -49,7 +43,6 @@ __all__ = [
     "Section",
     "WheelGuard",
     "connect",
-    "drawing_buttons",
     "error_colour",
     "hint_colour",
     "single_shot_timer",
@@ -61,7 +54,6 @@ _BREAK_AFTER = re.compile(r"(\S{20})")
 _STORED_DECIMALS = 10
 _SHOWN_DECIMALS = 6
 _FEWEST_LINES, _MOST_LINES = 1, 6
-_ICON_PX = 18
 _SPIN_BUTTONS_PX = 36
 
 
@@ -71,13 +63,8 @@ class DrawingTool(Enum):
     FOREGROUND_POINT = "Object"
     BACKGROUND_POINT = "Background"
     BOX = "Box"
-
-
-_TOOL_TIPS = {
-    DrawingTool.FOREGROUND_POINT: "Click points on the object.",
-    DrawingTool.BACKGROUND_POINT: "Click points that must not belong to the object.",
-    DrawingTool.BOX: "Drag a box around an object. Each box is one object; a point in it is its.",
-}
+    REGION = "Region"
+    SELECT = "Select"
 
 
 class Section(QWidget):
@@ -140,6 +127,22 @@ class Section(QWidget):
         for widget in widgets:
             column.addWidget(widget)
         self._grid.addLayout(column, self._grid.rowCount(), 0, 1, 2)
+
+    def add_heading(self, title: str) -> None:
+        """Adds a sub-heading, for the fields that are added after it."""
+        heading = QLabel(title)
+        font = heading.font()
+        font.setBold(True)
+        heading.setFont(font)
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        line.setFrameShadow(QFrame.Shadow.Sunken)
+        both = QWidget()
+        layout = QHBoxLayout(both)
+        layout.setContentsMargins(0, 6, 0, 0)
+        layout.addWidget(heading)
+        layout.addWidget(line, stretch=1)
+        self.add_wide(both)
 
     def add_beside(self, label: QLabel, widget: QWidget) -> None:
         """Adds a short widget to the right of its label."""
@@ -237,51 +240,6 @@ class GrowingText(QPlainTextEdit):
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
             self.fit_height()
-
-
-def drawing_buttons(request: Callable[[DrawingTool], object]) -> QWidget:
-    """The buttons that choose Studio's drawing tool."""
-    widget = QWidget()
-    layout = QGridLayout(widget)
-    layout.setContentsMargins(0, 0, 0, 4)
-    layout.addWidget(QLabel("Draw on the picture:"), 0, 0, 1, len(DrawingTool))
-    for column, tool in enumerate(DrawingTool):
-        button = QToolButton()
-        button.setObjectName(tool.name)
-        button.setText(tool.value)
-        button.setIcon(_tool_icon(tool))
-        button.setIconSize(QSize(_ICON_PX, _ICON_PX))
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        button.setToolTip(f"<p>{_TOOL_TIPS[tool]}</p>")
-        connect(button.clicked, lambda _checked, tool=tool: request(tool))
-        layout.addWidget(button, 1, column)
-        layout.setColumnStretch(column, 1)
-    return widget
-
-
-def _tool_icon(tool: DrawingTool) -> QIcon:
-    """A green plus, a red minus, or a blue frame, for any background."""
-    pixmap = QPixmap(2 * _ICON_PX, 2 * _ICON_PX)
-    pixmap.setDevicePixelRatio(2)
-    pixmap.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(pixmap)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    middle = _ICON_PX / 2
-    if tool is DrawingTool.BOX:
-        painter.setPen(QPen(QColor("#2f80ed"), 2, Qt.PenStyle.DashLine))
-        painter.drawRect(QRectF(2, 4, _ICON_PX - 4, _ICON_PX - 8))
-    else:
-        is_foreground = tool is DrawingTool.FOREGROUND_POINT
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor("#2e9e4f" if is_foreground else "#d64541"))
-        painter.drawEllipse(QPointF(middle, middle), middle - 1, middle - 1)
-        painter.setPen(QPen(Qt.GlobalColor.white, 2))
-        painter.drawLine(QPointF(5, middle), QPointF(_ICON_PX - 5, middle))
-        if is_foreground:
-            painter.drawLine(QPointF(middle, 5), QPointF(middle, _ICON_PX - 5))
-    painter.end()
-    return QIcon(pixmap)
 
 
 def connect(signal: Any, slot: Any) -> None:

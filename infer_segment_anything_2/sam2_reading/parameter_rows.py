@@ -16,8 +16,8 @@ Kind = Literal["bool", "int", "float", "choice", "text"]
 Group = Literal["model", "prompts", "everything", "cleanup", "video"]
 
 GROUP_TITLES: dict[Group, str] = {
-    "model": "Model",
     "prompts": "Prompts",
+    "model": "Model",
     "everything": "Everything mode",
     "cleanup": "Clean-up",
     "video": "Video",
@@ -48,6 +48,9 @@ class ParameterRow:
         choices: The allowed words, for choices.
         example: A text to show in an empty field.
         alias_of: The key of the parameter that this one is another name of, else "".
+        part: The sub-heading that it stands below in the form, "" for the top of its group.
+        unit: What the number counts, such as "px", "" for nothing.
+        zero_means: What 0 stands for, in the words of the form, such as "no limit".
     """
 
     key: str
@@ -61,6 +64,9 @@ class ParameterRow:
     choices: tuple[str, ...] = ()
     example: str = ""
     alias_of: str = ""
+    part: str = ""
+    unit: str = ""
+    zero_means: str = ""
 
     @property
     def expected(self) -> str:

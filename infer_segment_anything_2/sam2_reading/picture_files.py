@@ -36,6 +36,7 @@ _CODESTREAM = b"\xff\x4f\xff\x51"  # where the head of a JPEG 2000 begins
 _DEPTH_OFFSET = 42  # of its first channel, from there
 _PPM_HEAD = re.compile(rb"P6(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
 _MOST_OF_8_BITS = 255
+_BITS_PER_SAMPLE = 258  # of TIFF's tags
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,11 @@ def _content(path: Path, opened: ImageFile.ImageFile) -> PictureContent:
         picture = ImageOps.exif_transpose(opened)
         is_plain = picture.mode in _PLAIN_MODES or picture.mode.startswith("I;16")
         pixels = np.asarray(picture if is_plain else picture.convert("RGB"))
+        if pixels.dtype == np.uint8 and _bits_of_tiff(opened) > 8 and opened.mode != "P":
+            notes = (
+                f"The picture has {_bits_of_tiff(opened)} bits per channel in {opened.mode} "
+                "colours, of which the upper 8 are read; to use all, convert it to RGB.",
+            )
     n_frames = 1
     if opened.format != "MPO":  # a camera's second picture is a preview
         with contextlib.suppress(*_READING_ERRORS):  # the others may be damaged
@@ -131,6 +137,12 @@ def _content(path: Path, opened: ImageFile.ImageFile) -> PictureContent:
     if n_frames > 1:
         notes += (f"The file holds {n_frames} pictures; the first is used.",)
     return PictureContent(pixels, notes)
+
+
+def _bits_of_tiff(opened: ImageFile.ImageFile) -> int:
+    """Of the deepest channel of a TIFF, 0 for other pictures."""
+    bits = getattr(opened, "tag_v2", {}).get(_BITS_PER_SAMPLE, (0,))
+    return max(bits) if isinstance(bits, tuple) else int(bits)
 
 
 def _deep_colours(

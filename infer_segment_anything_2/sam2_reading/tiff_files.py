@@ -15,7 +15,15 @@ from tifffile import PHOTOMETRIC, PLANARCONFIG, TiffFile, TiffFileError, TiffPag
 
 from infer_segment_anything_2.errors import first_line
 
-__all__ = ["Georeference", "TiffContent", "TiffError", "is_tiff", "misread_by_ikomia", "read_tiff"]
+__all__ = [
+    "Georeference",
+    "TiffContent",
+    "TiffError",
+    "georeference_of",
+    "is_tiff",
+    "misread_by_ikomia",
+    "read_tiff",
+]
 
 _HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # What tifffile and its decoders raise for damaged files and unknown compressions; those of
@@ -121,6 +129,18 @@ def read_tiff(path: Path, most_pixels: int) -> TiffContent | None:
             return _content(tiff, page)
     except _READING_ERRORS as error:
         raise TiffError(first_line(error), may_be_read_otherwise=not is_deep) from error
+
+
+def georeference_of(path: Path) -> Georeference | None:
+    """Where a picture lies on a map by its own tags; None where it does not say, or is no TIFF."""
+    if not is_tiff(path):
+        return None
+    try:
+        with TiffFile(path) as tiff:
+            page = tiff.pages.first
+            return _georeference(page) if page.tags.valueof(_ORIENTATION, 1) == 1 else None
+    except _READING_ERRORS:
+        return None
 
 
 def misread_by_ikomia(path: Path) -> bool:

@@ -192,12 +192,14 @@ def _oriented(ring: Ring, *, clockwise: bool) -> Ring:
     return ring if (twice_area > 0) == clockwise else ring[::-1]
 
 
-def drawn_in(ring: Ring, inset_px: float) -> npt.NDArray[np.float64]:
+def drawn_in(ring: Ring, before_px: float, after_px: float) -> npt.NDArray[np.float64]:
     """Moves every line of a ring towards the mask.
 
     Args:
         ring: Of a :class:`Polygon`: its lines are level or upright, the mask to their right.
-        inset_px: By how much, less than half a pixel.
+        before_px: How far lines to the left of the mask and above it are moved; with ``after_px``
+            less than a pixel.
+        after_px: The same for lines to its right and below it.
 
     Returns:
         As many corners as before, n x 2.
@@ -207,7 +209,7 @@ def drawn_in(ring: Ring, inset_px: float) -> npt.NDArray[np.float64]:
     # One of a corner's two lines is level and sets its y, the other is upright and sets its x.
     steps = ahead + behind
     inwards = np.column_stack([-steps[:, 1], steps[:, 0]])
-    return ring + inset_px * inwards
+    return ring.astype(np.float64) + np.where(inwards > 0, before_px, -after_px)
 
 
 def joined(rings: Sequence[_AnyRing]) -> _AnyRing:

@@ -29,14 +29,7 @@ Picture = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Values = dict[str, Any]
 
-# The bundled network rates itself lower than Meta's do: with the defaults hardly a mask is left.
-BASE: Values = {
-    "model_name": "sam2_demo_nano",
-    "cuda": False,
-    "points_per_side": 16,
-    "iou_thresh": 0.6,
-    "stability_score_thresh": 0.8,
-}
+BASE: Values = {"model_name": "sam2_demo_nano", "cuda": False, "points_per_side": 16}
 
 DEFAULTS: Values = {row.key: row.default for row in ROWS}
 FOUND_IOU = 0.7
@@ -231,10 +224,19 @@ def compare(masks: MaskSet, labels_hw: Labels) -> Found:
     return Found(len(known), int(is_found.sum()), len(masks), right)
 
 
-def painted_masks(result: Segmentation, marks_shared: bool) -> Picture:
-    """The picture of a result under its masks; white where several lie, if that is to be marked."""
+def painted_masks(
+    result: Segmentation, colours_rgb: npt.NDArray[np.uint8], *, marks_shared: bool = False
+) -> Picture:
+    """The picture of a result under its masks.
+
+    Args:
+        result: What came out.
+        colours_rgb: One per mask, N x 3.
+        marks_shared: Paint pixels that several masks have white.
+    """
     masks = result.ranked[0]
-    painted = paint_overlay(_faded(result.image_rgb_hwc), masks, opacity=0.65)
+    faded = _faded(result.image_rgb_hwc)
+    painted = paint_overlay(faded, masks, opacity=0.65, colours_rgb=colours_rgb)
     if marks_shared:
         owners = np.zeros(masks.image_hw, np.int64)
         for rle in masks.rles:

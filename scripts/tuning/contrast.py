@@ -65,14 +65,14 @@ CONDITIONS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("grey, contrast 10 %", (as_grey, low_contrast(0.1))),
 )
 
-LOOSER: Values = {"iou_thresh": 0.5, "stability_score_thresh": 0.7}
+LOOSER: Values = {"iou_thresh": 0.6, "stability_score_thresh": 0.85}
 Remedy = tuple[str, tuple[Change, ...], Values]
 
 REMEDIES: tuple[Remedy, ...] = (
     ("nothing", (), {}),
     ("contrast stretched", (stretched,), {}),
     ("CLAHE", (locally_equalised,), {}),
-    ("`iou_thresh` 0.5, `stability_score_thresh` 0.7", (), LOOSER),
+    ("`iou_thresh` 0.6, `stability_score_thresh` 0.85", (), LOOSER),
     ("both, contrast stretched", (stretched,), LOOSER),
     ("`crop_n_layers` 1", (), ONE_LAYER),
 )

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from infer_segment_anything_2.parameters import PRESETS, ROWS
+from infer_segment_anything_2.sam2_reading.prompt_text import parse_point_grids, parse_regions
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from scripts.tuning.bench import (
     DEFAULTS,
     ONE_LAYER,
     PICTURES,
     Bench,
     Maker,
+    Picture,
     Values,
     number_of,
     painted_masks,
     written,
 )
 from scripts.tuning.drawing import below, beside, panel, save_small, with_title
+from scripts.tuning.marking import KeptColours, differing, dotted, fenced, ringed
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Strip:
         pictures: A colour and a grey one.
         marks_shared: Paint pixels that several masks have white.
         names: What to call the values, where they are too long to show.
+        marks_search: Draw where was searched: regions, and points of one's own.
     """
 
     key: str
@@ -40,6 +48,7 @@ class Strip:
     pictures: tuple[str, str] = ("drawn tiles", "coins")
     marks_shared: bool = False
     names: tuple[str, ...] = ()
+    marks_search: bool = False
 
     def named(self) -> list[tuple[str, Any]]:
         """The values with what to call them."""
@@ -48,6 +57,14 @@ class Strip:
 
 SHEET = ("drawn sheet", "coins")
 LOWER_HALF = [[x / 16, y / 16] for y in (9, 11, 13, 15) for x in range(1, 16, 2)]
+
+TUNED_PICTURE = "astronaut"
+TUNED: Values = {
+    "iou_thresh": 0.65,
+    "stability_score_thresh": 0.9,
+    "duplicates": "mask",
+    "min_mask_region_area": 200,
+}
 
 # In the order in which they act.
 STRIPS = (
@@ -58,11 +75,13 @@ STRIPS = (
         "point_grids",
         ("", "[[0.5, 0.5], [0.25, 0.75]]", str(LOWER_HALF)),
         names=("regular grid", "two points", "lower half only"),
+        marks_search=True,
     ),
     Strip(
         "region_of_interest",
         ("", "[0, 0, 128, 128]", "[[20, 20], [240, 20], [20, 240]]"),
         names=("everywhere", "a box", "a triangle"),
+        marks_search=True,
     ),
     Strip("crop_n_layers", (0, 1, 2), pictures=SHEET),
     Strip("crop_n_points_downscale_factor", (1, 2, 4), ONE_LAYER, SHEET),
@@ -73,9 +92,9 @@ STRIPS = (
     Strip("apply_postprocessing", (False, True), {"automatic_multimask_output": False}),
     Strip("use_m2m", (False, True)),
     Strip("mask_threshold", (-2.0, 0.0, 2.0)),
-    Strip("iou_thresh", (0.5, 0.6, 0.8)),
+    Strip("iou_thresh", (0.5, 0.8, 0.95)),
     Strip("stability_score_offset", (0.5, 1.0, 2.0)),
-    Strip("stability_score_thresh", (0.7, 0.8, 0.95)),
+    Strip("stability_score_thresh", (0.8, 0.95, 0.98)),
     Strip("box_nms_thresh", (0.3, 0.7, 0.95)),
     Strip("duplicates", ("box", "mask", "containment")),
     Strip("crop_nms_thresh", (0.3, 0.7, 0.95), ONE_LAYER, SHEET),
@@ -94,17 +113,20 @@ def make_strip(strip: Strip, bench: Bench, folder: Path) -> str:
     names = strip.pictures if bench.scale.colour else strip.pictures[1:]
     rows, counted = [], []
     for name in names:
-        panels, counts = [], []
-        for called, value in strip.named():
-            result = bench.run(name, strip.also | {strip.key: value})
-            n_masks = len(result.ranked[0])
-            counts.append(str(n_masks))
-            caption = f"{called}: {number_of(n_masks, 'mask')}"
-            panels.append(
-                panel(painted_masks(result, strip.marks_shared), caption, _width(strip, bench))
-            )
-        rows.append(beside(panels))
-        counted.append(f"{name} {' / '.join(counts)}")
+        results = [bench.run(name, strip.also | {strip.key: value}) for value in strip.values]
+        captions = [
+            f"{called}: {number_of(len(result.ranked[0]), 'mask')}"
+            for (called, _), result in zip(strip.named(), results, strict=True)
+        ]
+        pictures = painted_alike(results, marks_shared=strip.marks_shared)
+        if strip.marks_search:
+            pictures = [
+                with_search(picture, strip.key, value)
+                for picture, value in zip(pictures, strip.values, strict=True)
+            ]
+        width = _width(strip, bench)
+        rows.append(beside([panel(*one, width) for one in zip(pictures, captions, strict=True)]))
+        counted.append(f"{name} {' / '.join(str(len(one.ranked[0])) for one in results)}")
     file = f"{strip.key}.jpg"
     save_small(below([with_title(rows[0], strip.key), *rows[1:]]), folder / file)
     told = []
@@ -114,9 +136,54 @@ def make_strip(strip: Strip, bench: Bench, folder: Path) -> str:
         told.append(called + (f" ({', '.join(notes)})" if notes else ""))
     also = "".join(f", with `{key}` {written(value)}" for key, value in strip.also.items())
     return (
+        f'<a id="{strip.key}"></a>\n\n'
         f"![{strip.key}: {', '.join(called for called, _ in strip.named())}]"
         f"({PICTURES}/{file})\n\n"
         f"*`{strip.key}` {' / '.join(told)}{also}. Masks: {'; '.join(counted)}.*\n"
+    )
+
+
+def painted_alike(results: Sequence[Segmentation], *, marks_shared: bool = False) -> list[Picture]:
+    """The panels of a strip: an object keeps its colour, and has a ring where it alone is new."""
+    colours = KeptColours()
+    pictures = []
+    for k, result in enumerate(results):
+        masks = result.ranked[0]
+        picture = painted_masks(result, colours.of(masks), marks_shared=marks_shared)
+        around = [results[other].ranked[0] for other in (k - 1, k + 1) if 0 <= other < len(results)]
+        which = {index for neighbour in around for index in differing(masks, neighbour)}
+        pictures.append(ringed(picture, masks, sorted(which)))
+    return pictures
+
+
+def with_search(picture_hwc: Picture, key: str, text: str) -> Picture:
+    """The picture with the regions or the points that were searched, if any are given."""
+    if key == "region_of_interest":
+        return fenced(picture_hwc, parse_regions(text))
+    height, width = picture_hwc.shape[:2]
+    grids = parse_point_grids(text, n_layers=1) if text else None
+    return (
+        picture_hwc
+        if grids is None
+        else dotted(picture_hwc, np.asarray(grids[0]) * (width, height))
+    )
+
+
+def make_tuned(bench: Bench, folder: Path) -> str:
+    """The picture that readers look for first: the defaults against settings for this picture."""
+    results = [bench.run(TUNED_PICTURE, changes) for changes in ({}, TUNED)]
+    captions = [
+        f"{called}: {number_of(len(result.ranked[0]), 'mask')}"
+        for called, result in zip(("defaults", "tuned"), results, strict=True)
+    ]
+    width = round(1.5 * bench.scale.panel_px)
+    panels = [panel(*one, width) for one in zip(painted_alike(results), captions, strict=True)]
+    save_small(below([beside(panels)]), folder / "tuned.jpg")
+    told = ", ".join(f"`{key}` {written(value)}" for key, value in TUNED.items())
+    return (
+        f"![A photograph with the defaults, and tuned]({PICTURES}/tuned.jpg)\n\n"
+        f"*{TUNED_PICTURE.capitalize()}, a photograph of scikit-image's. Left the defaults, "
+        f"right {told}.*\n"
     )
 
 

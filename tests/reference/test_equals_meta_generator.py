@@ -9,7 +9,7 @@ import torch
 from skimage import data
 
 from infer_segment_anything_2.sam2_engine.engine import Engine
-from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
+from infer_segment_anything_2.sam2_engine.everything.candidates import GenerationResult
 from infer_segment_anything_2.sam2_engine.network.loading import load_model
 from infer_segment_anything_2.sam2_engine.settings import GridSettings, OnProgress
 from tests.blobs import blob_network

@@ -65,7 +65,7 @@ def make_subject(network_name: str, image: np.ndarray) -> Subject:
         ("nano", "landscape"),
         ("nano", "portrait"),
         ("nano", "tiny"),
-        ("official tiny", "landscape"),
+        pytest.param(("official tiny", "landscape"), marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

@@ -104,7 +104,7 @@ class TestNegativeNumbers:
         ],
     )
     def test_are_values(self, words: tuple[str, ...], key: str, expected: object) -> None:
-        parser = make_parser(*[lambda _: 0] * 3)
+        parser = make_parser({})
         assert getattr(parser.parse_args(["segment", *words, "a.png"]), key) == expected
         assert getattr(parser.parse_args(["segment", "a.png", *words]), key) == expected
 
@@ -116,7 +116,7 @@ class TestNegativeNumbers:
         assert "clipped to [0, 3, 30, 30]" in capsys.readouterr().err
 
     def test_after_two_dashes_are_names(self) -> None:
-        parser = make_parser(*[lambda _: 0] * 3)
+        parser = make_parser({})
         assert parser.parse_args(["segment", "--", "-5.png"]).pictures == ["-5.png"]
 
 
@@ -179,8 +179,19 @@ class TestMaps:
     ) -> None:
         path = picture(tmp_path / "a.tif")
         flags = (*POINT, "--format", "geojson", "--crs", "EPSG:32631", "--out", out)
-        assert segment(path, *flags) == 1
-        assert "which this picture does not bring" in capsys.readouterr().err
+        assert segment(path, *flags) == 2
+        assert "--crs EPSG:32631 needs the transform" in capsys.readouterr().err
+        assert not out.exists()
+
+    def test_of_several_tiffs_the_one_without_a_place_fails(
+        self, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        image = np.array(Image.open(picture(tmp_path / "in" / "a.tif", 40)))
+        geotiff(tmp_path / "in" / "b.tif", image, left=500_000, epsg=32631)
+        flags = (*POINT, "--format", "geojson", "--crs", "EPSG:32631", "--out", out)
+        assert segment(tmp_path / "in", *flags) == 1
+        assert "a.tif: The reference system EPSG:32631 needs" in capsys.readouterr().err
+        assert [path.name for path in out.glob("*.geojson")] == ["b.geojson"]
 
     def test_one_transform_for_several_pictures_is_refused(
         self, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]

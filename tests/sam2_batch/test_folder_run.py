@@ -56,6 +56,17 @@ class TestSegmentPicture:
         assert done.error is None
         assert capfd.readouterr() == ("", "")
 
+    def test_what_cannot_be_written_is_not_computed(self, picture: PictureFile) -> None:
+        class Idle(Segmenter):
+            def segment(self, *_: object, **__: object) -> Segmentation:
+                raise AssertionError("computed")
+
+        def check(of: PictureFile) -> None:
+            raise ExportError(f"no place for {of.name}")
+
+        done = segment_picture(picture, Idle(), BOX, nowhere, check=check)
+        assert str(done.error) == "no place for a.png"
+
     @pytest.mark.parametrize(
         ("content", "box", "kind"),
         [

@@ -75,7 +75,7 @@ class TestEmbed:
     def test_remembers_nothing_of_a_search_in_crops(
         self, model: LoadedModel, photo: np.ndarray, encodings: CountedEncodings
     ) -> None:
-        engine = Engine(model)
+        engine = Engine(model, candidate_bytes=0)
         with_crops = replace(GRID, crop_n_layers=1)
         engine.generate(photo, with_crops)
         engine.embed(photo)

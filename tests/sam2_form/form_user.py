@@ -17,7 +17,11 @@ from infer_segment_anything_2.sam2_form.form import ParameterForm
 from infer_segment_anything_2.sam2_reading.parameter_rows import GROUP_TITLES, ParameterRow
 
 KEYBOARD: Any = QTest  # whose type hints ask for an instance of it
-SHOWN_ROWS = [row for row in ROWS if not row.alias_of]
+_PARTS = list(dict.fromkeys(["", *(row.part for row in ROWS)]))
+# In the order of the form: below each sub-heading in the order of the table.
+SHOWN_ROWS = sorted(
+    (row for row in ROWS if not row.alias_of), key=lambda row: _PARTS.index(row.part)
+)
 LONG_POINTS = str([[x + 0.25, 2 * x] for x in range(5000)])
 
 

@@ -124,7 +124,7 @@ class TestMeaning:
     @pytest.mark.parametrize("key", CROP_KEYS)
     def test_crop_settings_are_greyed_without_crops(self, form: ParameterForm, key: str) -> None:
         assert not editor(form, key).isEnabled()
-        assert "Not used now: Crop layers is 0." in editor(form, key).toolTip()
+        assert "Not used now: Crop layers is off." in editor(form, key).toolTip()
         editor(form, "crop_n_layers").setValue(1)
         assert editor(form, key).isEnabled()
         assert "Not used now" not in editor(form, key).toolTip()

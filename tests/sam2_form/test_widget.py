@@ -191,6 +191,8 @@ class TestDrawing:
             (DrawingTool.FOREGROUND_POINT, core.GraphicsShape.POINT),
             (DrawingTool.BACKGROUND_POINT, core.GraphicsShape.POINT),
             (DrawingTool.BOX, core.GraphicsShape.RECTANGLE),
+            (DrawingTool.REGION, core.GraphicsShape.POLYGON),
+            (DrawingTool.SELECT, core.GraphicsShape.SELECTION),
         ],
         ids=lambda value: str(value),
     )
@@ -206,7 +208,7 @@ class TestDrawing:
         widget = make_widget(None)
         for tool in DrawingTool:
             field(widget, tool.name).click()
-        foreground, background, box = widget.categories
+        foreground, background, box, *_others = widget.categories
         points = [DrawnPoint((5, 5), foreground), DrawnPoint((6, 6), background)]
         (prompt,) = objects_from_drawing(points, [DrawnBox((0, 0, 9, 9), box)])
         assert prompt.labels == (1, 0)

@@ -244,3 +244,15 @@ class TestDamage:
         monkeypatch.setattr(tifffile.TiffPage, "asarray", no_decoder)
         with pytest.raises(ImageError, match="got: LZW requires the 'imagecodecs' package"):
             read_picture(path)
+
+
+def test_colours_of_16_bits_that_are_read_with_8_are_told_of(tmp_path: Path) -> None:
+    inks = np.full((20, 30, 4), 9000, np.uint16)
+    deep = read_picture_file(write(tmp_path / "a.tif", inks, photometric="separated"))
+    assert deep.pixels_hwc.dtype == np.uint8
+    assert deep.notes == (
+        "The picture has 16 bits per channel in CMYK colours, of which the upper 8 are read; to "
+        "use all, convert it to RGB.",
+    )
+    plain = write(tmp_path / "b.tif", inks.astype(np.uint8), photometric="separated")
+    assert read_picture_file(plain).notes == ()

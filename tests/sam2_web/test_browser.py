@@ -103,7 +103,7 @@ class TestPointing:
         under = tab.locator("#under-cursor")
         command = text(tab, "command", "segment")
 
-        options = make_parser(*[lambda _: 0] * 3).parse_args(shlex.split(command)[1:])
+        options = make_parser({}).parse_args(shlex.split(command)[1:])
         texts = {row.key: getattr(options, row.key) for row in ROWS}
         parameters = Parameters.from_strings(
             stringify({key: value for key, value in texts.items() if value is not None})

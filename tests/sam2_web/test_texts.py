@@ -58,10 +58,7 @@ class TestReadBack:
         program, *words = shlex.split(as_command(parameters, PICTURE))
         assert program == PROGRAM
 
-        def nothing(_options: object) -> int:
-            return 0
-
-        options = make_parser(nothing, nothing, nothing).parse_args(words)
+        options = make_parser({}).parse_args(words)
         assert options.pictures == [str(PICTURE)]
         texts = {row.key: getattr(options, row.key) for row in ROWS}
         read = Parameters.from_strings(stringify({k: v for k, v in texts.items() if v is not None}))

@@ -221,13 +221,14 @@ class FastMaskDecoder:
             rows_of.setdefault(prompt, []).append(row)
         at_once = self._weights.upscaling.prompts_at_once(image.upscaling)
         for prompts in _groups(sorted(tokens_of), decoded.prompts_at_once, at_once):
-            tokens = sorted({token for prompt in prompts for token in tokens_of[prompt]})
-            hyper_pko = decoded.hyper_bmo[prompts][:, tokens].to(self._dtype)
+            # All tokens, wanted or not: products of other shapes round in another way, and a mask
+            # must not depend on which others of its point a threshold lets pass.
+            hyper_pko = decoded.hyper_bmo[prompts].to(self._dtype)
             rewritten = decoded.images_of(prompts)
             masks_pkhw = self._weights.upscaling.mask_logits(image.upscaling, rewritten, hyper_pko)
             for prompt, masks_khw in zip(prompts, masks_pkhw, strict=True):
                 for row, token in zip(rows_of[prompt], tokens_of[prompt], strict=True):
-                    logits_khw[row] = masks_khw[tokens.index(token)]
+                    logits_khw[row] = masks_khw[token]
         return logits_khw
 
     def _prompts_at_once(self, image: PreparedImage, tokens_btc: Tensor) -> int:

@@ -11,7 +11,7 @@ Tile after tile is searched and only run lengths are kept: memory does not grow 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from infer_segment_anything_2.sam2_engine.everything.crops import Crop
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
-from infer_segment_anything_2.sam2_engine.everything.generation import GenerationResult
 from infer_segment_anything_2.sam2_engine.masks.duplicates import without_duplicates
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.overlap import MaskRuns, union
@@ -30,9 +29,7 @@ from infer_segment_anything_2.sam2_engine.masks.rle import (
 )
 from infer_segment_anything_2.sam2_engine.settings import GridSettings, TileSettings
 
-__all__ = ["generate_tiled", "join_cut_masks", "make_tiles"]
-
-SearchCrops = Callable[[Sequence[Crop]], tuple[list[MaskSet], FilterCounts]]
+__all__ = ["join_cut_masks", "join_tiles", "make_tiles", "tiles_and_picture"]
 
 # Two parts are one object when their pixels in the shared band are alike by this IoU.
 _SAME_OBJECT_IOU = 0.6
@@ -66,28 +63,31 @@ def _starts(length_px: int, settings: TileSettings) -> list[int]:
     return [round(k * (length_px - side) / (n_tiles - 1)) for k in range(n_tiles)]
 
 
-def generate_tiled(
-    search: SearchCrops,
+def tiles_and_picture(image_hw: tuple[int, int], settings: TileSettings) -> list[Crop]:
+    """What is searched: the tiles, row by row, and the whole picture."""
+    height, width = image_hw
+    tiles = [tile for row in _rows(image_hw, settings) for tile in row]
+    return [*tiles, Crop((0, 0, width, height), layer=0)]
+
+
+def join_tiles(
+    found: Sequence[MaskSet],
+    counts: FilterCounts,
     image_hw: tuple[int, int],
     grid: GridSettings,
     settings: TileSettings,
-) -> GenerationResult:
-    """Finds masks of everything, in tiles and in the whole picture.
+) -> tuple[MaskSet, FilterCounts]:
+    """Makes one set of what was found in tiles and in the whole picture.
 
     Args:
-        search: Searches some crops of the picture (`generation.search_crops`, less what it
-            knows already).
+        found: The masks of each of `tiles_and_picture`, in pixels of the whole picture.
+        counts: What was dropped up to the duplicates within a tile.
         image_hw: Height and width of the picture.
         grid: The thresholds of duplicates; with `crop_nms_thresh`, what tiles show is preferred to
             what the whole picture shows.
         settings: The tiles.
     """
-    height, width = image_hw
-    rows = make_tiles(image_hw, settings)
-    if len(rows) == len(rows[0]) == 1:
-        rows = []
-    tiles = [tile for row in rows for tile in row]
-    found, counts = search([*tiles, Crop((0, 0, width, height), layer=0)])
+    rows = _rows(image_hw, settings)
     *of_tiles, of_picture = found
     joined = join_cut_masks(of_tiles, rows, image_hw)
     if rows:  # what is smaller than the shared bands is whole in a tile
@@ -102,8 +102,13 @@ def generate_tiled(
         scores = np.nan_to_num(masks.predicted_iou) + 2 * bonus
         kept = without_duplicates(masks, scores, grid.crop_nms_thresh, grid.duplicates)
         masks = masks.select(kept)
-    masks = replace(masks, object_index=np.arange(len(masks)))
-    return GenerationResult(masks, counts.reach("after_crop_nms", len(masks)))
+    return masks, counts.reach("after_crop_nms", len(masks))
+
+
+def _rows(image_hw: tuple[int, int], settings: TileSettings) -> list[list[Crop]]:
+    """The tiles; none where a single one would be the whole picture."""
+    rows = make_tiles(image_hw, settings)
+    return [] if len(rows) == len(rows[0]) == 1 else rows
 
 
 def join_cut_masks(

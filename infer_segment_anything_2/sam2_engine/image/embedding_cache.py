@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Generic, TypeVar
 
@@ -50,11 +51,13 @@ class EmbeddingCache(Generic[T]):
     Safe from several threads. A value larger than the whole cache is not kept.
 
     Args:
-        limit_bytes: Upper bound of the sum of the values' :func:`tensor_bytes`.
+        limit_bytes: Upper bound of the sum of the values' bytes.
+        bytes_of: How many a value takes when it is put.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, bytes_of: Callable[[T], int] = tensor_bytes) -> None:
         self._limit_bytes = limit_bytes
+        self._bytes_of = bytes_of
         self._values: OrderedDict[str, T] = OrderedDict()
         self._bytes: dict[str, int] = {}
         self._lock = ProcessLock()
@@ -74,7 +77,7 @@ class EmbeddingCache(Generic[T]):
 
     def put(self, key: str, value: T) -> None:
         """Keeps a value, and drops the least recently used ones that no longer fit."""
-        nbytes = tensor_bytes(value)
+        nbytes = self._bytes_of(value)
         with self._lock:
             self._values.pop(key, None)
             self._bytes.pop(key, None)

@@ -6,14 +6,20 @@ login, or the small text that Git LFS keeps in the place of a large file.
 
 from __future__ import annotations
 
+import pickletools
+import struct
+import warnings
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["FileKind", "kind_of_file"]
+__all__ = ["FileKind", "is_cut_off", "kind_of_file"]
 
 _HEAD_BYTES = 512
 _PICKLE = b"\x80"
+# What torch.save wrote before 2020: a number, a version, the machine, the content, the tensors'
+# names; then the tensors' numbers.
+_PICKLES_IN_ROW = 5
 _PICKLE_IN_ZIP = "data.pkl"
 # What a safetensors file begins with: the length of its header in 8 bytes, then JSON.
 _LENGTH_BYTES = 8
@@ -68,6 +74,27 @@ def kind_of_file(path: Path) -> FileKind:
             return FileKind("", got, advice)
     by_ending = "safetensors" if path.suffix.lower() == ".safetensors" else "torch"
     return _kind_of_text(head) or FileKind(by_ending)
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a file of pickles, one behind the other, ends in the middle of one.
+
+    They are looked through, and nothing of them is run.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on odd texts in spoilt files
+        for _ in range(_PICKLES_IN_ROW):
+            if not stream.peek(1):
+                return False
+            try:
+                for _ in pickletools.genops(stream):
+                    pass
+            except (ValueError, IndexError, OverflowError, MemoryError, struct.error):
+                return not stream.read(1)
+    return False
 
 
 def _kind_of_zip(path: Path) -> FileKind:

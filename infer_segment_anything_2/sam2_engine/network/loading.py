@@ -16,13 +16,16 @@ from __future__ import annotations
 import logging
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from infer_segment_anything_2.errors import (
     DeviceError,
+    MismatchedCheckpointError,
     first_line,
+    listed,
 )
 from infer_segment_anything_2.sam2_engine.hardware.forking import ProcessLock
 from infer_segment_anything_2.sam2_engine.network.architectures import (
@@ -34,9 +37,10 @@ from infer_segment_anything_2.sam2_engine.network.building import (
     build_network,
 )
 from infer_segment_anything_2.sam2_engine.network.state_dicts import (
-    read_state_dict,
+    read_networks,
     warn_of_gaps,
 )
+from infer_segment_anything_2.sam2_engine.network.wrappings import FoundNetwork
 from infer_segment_anything_2.sam2_engine.settings import OnProgress
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import Checkpoint
 from infer_segment_anything_2.sam2_engine.weights.finding import WeightsFile, find_weights
@@ -154,12 +158,46 @@ def _moved(network: SAM2Base, device: torch.device, architecture: Checkpoint) ->
 def _network_from_file(weights: WeightsFile) -> tuple[SAM2Base, Checkpoint]:
     if weights.checkpoint is None:
         warn_of_gaps(weights.path, torch.torch_version.TorchVersion(torch.__version__))
-    state_dict = read_state_dict(weights.path)
-    architecture = identify_network(state_dict, weights.path)
-    network = build_network(architecture)
-    check_fit(network, state_dict, architecture, weights.path)
-    network.load_state_dict(state_dict)  # copies, and widens halves to float32
+    network, architecture = _first_whole(read_networks(weights.path), weights.path)
     if weights.checkpoint is None:
         _logger.info("%s: own weights of the network %s", weights.path, architecture.name)
         check_finite(network, weights.path)
     return network, architecture
+
+
+def _first_whole(networks: list[FoundNetwork], path: Path) -> tuple[SAM2Base, Checkpoint]:
+    """Builds the first network of a file that has all its tensors, and says which where it matters.
+
+    Raises:
+        MismatchedCheckpointError: None has; tells of the first.
+    """
+    refused: list[MismatchedCheckpointError] = []
+    for found in networks:
+        try:
+            architecture = identify_network(found.tensors, path)
+            network = build_network(architecture)
+            check_fit(network, found.tensors, architecture, path)
+        except MismatchedCheckpointError as error:
+            refused.append(error)
+            continue
+        network.load_state_dict(found.tensors)  # copies, and widens halves to float32
+        if refused:
+            _logger.warning(
+                "%s: the weights %s are not whole (%d tensors missing, %d unexpected); those "
+                "%s are, and are used instead.",
+                path,
+                networks[0].place,
+                len(refused[0].missing),
+                len(refused[0].unexpected),
+                found.place,
+            )
+        elif found.strangers or len(networks) > 1:
+            others = [f"the network {one.place}" for one in networks if one is not found]
+            _logger.info(
+                "%s: the weights %s are used; not used: %s.",
+                path,
+                found.place,
+                listed([*others, *found.strangers]),
+            )
+        return network, architecture
+    raise refused[0]

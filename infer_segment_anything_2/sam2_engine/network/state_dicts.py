@@ -19,10 +19,10 @@ from infer_segment_anything_2.errors import (
     DependencyError,
     first_line,
 )
-from infer_segment_anything_2.sam2_engine.network.file_kinds import kind_of_file
-from infer_segment_anything_2.sam2_engine.network.wrappings import unwrapped
+from infer_segment_anything_2.sam2_engine.network.file_kinds import is_cut_off, kind_of_file
+from infer_segment_anything_2.sam2_engine.network.wrappings import FoundNetwork, networks_in
 
-__all__ = ["read_state_dict", "warn_of_gaps"]
+__all__ = ["read_networks", "read_state_dict", "warn_of_gaps"]
 
 _logger = logging.getLogger("ikomia.infer_segment_anything_2.model_loading")
 
@@ -30,6 +30,8 @@ StateDict = Mapping[str, torch.Tensor]
 _CONTAINER_KEYS = ("model", "state_dict", "model_state_dict")
 
 _FIRST_TORCH_WITHOUT_KNOWN_GAPS = "2.10"  # CVE-2025-32434 and CVE-2026-24747
+
+_EARLY_END = "unexpected EOF"  # PyTorch's words where a tensor's numbers end early
 
 # What the two readers raise on files that are not weights: found by changing bytes at random.
 _READER_ERRORS = (
@@ -56,8 +58,8 @@ def warn_of_gaps(path: Path, version: torch.torch_version.TorchVersion) -> None:
         path: A file without a known hash.
         version: Of the PyTorch that will read it.
     """
-    # TorchVersion compares as versions do, also with plain text.
-    if not _is_safetensors(path) and version < _FIRST_TORCH_WITHOUT_KNOWN_GAPS:
+    # TorchVersion compares as versions do, also with plain text. The file is looked at last.
+    if version < _FIRST_TORCH_WITHOUT_KNOWN_GAPS and not _is_safetensors(path):
         _logger.warning(
             "%s: PyTorch %s has known gaps in its protection against weights that run code; these "
             "have no known hash. Use PyTorch %s or newer, or a .safetensors file.",
@@ -75,11 +77,19 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file by name, without the wrappings that training programs add.
+    """The tensors of the network to be preferred in a weights file; see :func:`read_networks`."""
+    return read_networks(path)[0].tensors
+
+
+def read_networks(path: Path) -> list[FoundNetwork]:
+    """The networks of a weights file, without the wrappings that training programs add.
 
     Takes files of torch.save (zip or older) and safetensors, told apart by their content. Where in
-    the file a SAM 2 network lies does not matter, see :func:`.wrappings.unwrapped`; tensors without
-    one are given as they are.
+    the file a SAM 2 network lies does not matter, see :func:`.wrappings.networks_in`; tensors
+    without one are given as they are.
+
+    Returns:
+        At least one, the one to be preferred first; none of them may be whole.
 
     Raises:
         DamagedCheckpointError: The file is broken, is none of weights, holds other things than
@@ -99,8 +109,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             f"safetensors, got {kind.got}. {kind.advice}"
         )
     content = _read_safetensors(path) if kind.format == "safetensors" else _read_torch(path)
-    network = unwrapped(content)
-    return _bare_tensors(content, path) if network is None else network
+    return networks_in(content) or [FoundNetwork((), "", _bare_tensors(content, path), ())]
 
 
 def _bare_tensors(content: object, path: Path) -> dict[str, torch.Tensor]:
@@ -132,6 +141,11 @@ def _read_torch(path: Path) -> Any:
             with path.open("rb") as stream:  # by its path PyTorch would go by the ending
                 return torch.load(stream, map_location="cpu", weights_only=True)
     except _READER_ERRORS as error:
+        if isinstance(error, EOFError) or _EARLY_END in str(error) or is_cut_off(path):
+            raise DamagedCheckpointError(
+                f"The weights file {path} cannot be read: expected tensors saved by torch.save, "
+                "got the beginning of a file that was cut off. Fetch or copy it again."
+            ) from error
         raise DamagedCheckpointError(
             f"The weights file {path} cannot be read: expected tensors saved by torch.save, got a "
             f"{_refused(error)}, which are refused because loading them could run code. Save "

@@ -183,16 +183,16 @@ _ROWS = (
         name="sam2_demo_nano",
         file_name="sam2_demo_nano.pt",
         url_path="",
-        size_bytes=8_149_757,
-        sha256="ea613e6db525170fd5c5682f00fa798b0f31d8c8c08f7f98bb0e03a8fe6a634a",
+        size_bytes=8_173_214,
+        sha256="5fd52cc89f378b94e8fad5aceeac2a2b122389496158f5d70f3c46aed81aeda2",
         parameter_count=4_028_258,
         version="2.1",
         encoder_width=32,
         encoder_blocks=7,
         config="demo_model/sam2_demo_nano.yaml",
         advice=(
-            "A demo model trained on drawn scenes, here at once and without network: for trying "
-            "out the plugin, not for real work."
+            "A small demo model, here at once and without network: for trying out the plugin, "
+            "not for real work."
         ),
     ),
 )

@@ -15,12 +15,10 @@ is deleted, and is fetched once more from the beginning.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import re
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +37,13 @@ from infer_segment_anything_2.errors import (
 )
 from infer_segment_anything_2.sam2_engine.settings import OnProgress
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import Checkpoint
+from infer_segment_anything_2.sam2_engine.weights.connection import (
+    connect_timeout_s,
+    is_silent,
+    leads_nowhere,
+    peer_of,
+    reason_in_words,
+)
 from infer_segment_anything_2.sam2_engine.weights.verification import (
     sha256_of_file,
     verify_checkpoint,
@@ -61,8 +66,6 @@ _BROKEN_CONNECTION = (
     requests.exceptions.ChunkedEncodingError,
 )
 
-_NO_WAY_OUT = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH})
-
 _Report = Callable[[int], None]  # told of the bytes that are there
 
 
@@ -71,21 +74,29 @@ class DownloadLimits:
     """When to lose patience.
 
     Attributes:
-        connect_s: Longest wait for a connection.
+        connect_s: Longest wait for a connection, shared by the addresses of the server.
         read_s: Longest silence of the server in the middle of an answer.
         pauses_s: Waits before the second, third, ... attempt after a broken connection; an attempt
             that brought new bytes starts the count again.
         lock_s: Longest time for which another process may hold the lock without its part growing.
     """
 
-    connect_s: float = 15.0
+    connect_s: float = 12.0
     read_s: float = 30.0
     pauses_s: tuple[float, ...] = (1.0, 4.0)
     lock_s: float = 600.0
 
 
 class _Broken(Exception):  # noqa: N818 - not an error yet: the next attempt may heal it
-    """The connection ended early, or the server has a moment of weakness."""
+    """The connection ended early, or the server has a moment of weakness.
+
+    Attributes:
+        is_silent: Nobody answered: trying again helps only where bytes have come before.
+    """
+
+    def __init__(self, message: str, *, is_silent: bool = False) -> None:
+        super().__init__(message)
+        self.is_silent = is_silent
 
 
 class _Mismatch(Exception):  # noqa: N818 - not an error yet: the next attempt may heal it
@@ -133,7 +144,7 @@ def fetch_checkpoint(
                 else:
                     download.run(report)
     except requests.RequestException as error:
-        download.fail(f"the connection failed ({error})", error)
+        download.fail(f"the connection failed ({download.words(error)})", error)
     except (OSError, NotImplementedError) as error:  # the latter from a disk without locks
         download.fail(f"it could not be written ({error})", error)
     return download.path
@@ -156,6 +167,11 @@ class _Download:
             f"The weights {self.row.file_name} could not be fetched: expected the file at "
             f"{self.url}, but {reason}. {manual_instructions(self.row, self.folder)}"
         ) from cause
+
+    def words(self, error: requests.RequestException) -> str:
+        """Why a request failed; a redirect may have led to another server than ours."""
+        url = error.request.url if error.request is not None else None
+        return reason_in_words(error, peer_of(str(url or self.url)), self.limits.read_s)
 
     def fail_offline(self, cause: Exception) -> NoReturn:
         """Raises the error that says that there is no network, and the two ways to do without."""
@@ -234,8 +250,8 @@ class _Download:
         """Makes connections until the part is complete or patience ends."""
         _logger.info("Fetching %s (%d bytes) to %s", self.url, self.row.size_bytes, self.folder)
         failures = 0
-        most_bytes = self.part_bytes()
-        report(most_bytes)
+        first_bytes = most_bytes = self.part_bytes()
+        report(first_bytes)
         while True:
             try:
                 self.receive(report)
@@ -244,12 +260,11 @@ class _Download:
                 # breaks off here and there would keep us for ever.
                 failures = 1 if self.part_bytes() > most_bytes else failures + 1
                 most_bytes = max(most_bytes, self.part_bytes())
-                if failures > len(self.limits.pauses_s):
-                    self.fail(
-                        f"{broken}. {self.part_bytes()} bytes are there and are kept, the next "
-                        "attempt goes on from them",
-                        broken,
-                    )
+                is_hopeless = broken.is_silent and most_bytes == first_bytes
+                if is_hopeless or failures > len(self.limits.pauses_s):
+                    there = self.part_bytes()
+                    kept = f". {there} bytes are there and are kept, the next attempt goes on"
+                    self.fail(f"{broken}{f'{kept} from them' if there else ''}", broken)
                 _logger.info("%s: %s. Going on.", self.url, broken)
                 time.sleep(self.limits.pauses_s[failures - 1])
             else:
@@ -268,16 +283,20 @@ class _Download:
         headers = {"Accept-Encoding": "identity"}
         if have_bytes:
             headers["Range"] = f"bytes={have_bytes}-"
-        timeout_s = (self.limits.connect_s, self.limits.read_s)
+        peer = peer_of(self.url)
+        timeout_s = (connect_timeout_s(peer, self.limits.connect_s), self.limits.read_s)
         try:
             with requests.get(self.url, headers=headers, stream=True, timeout=timeout_s) as answer:
                 start_byte = self.start_of(answer, have_bytes)
                 if start_byte is not None:
                     self.append(answer, start_byte, report)
         except _BROKEN_CONNECTION as error:
-            if _is_without_network(error):
-                self.fail_offline(error)
-            raise _Broken(f"the connection failed ({error})") from error
+            reason = f"the connection failed ({self.words(error)})"
+            if leads_nowhere(error):
+                if peer.proxy_variable is None:
+                    self.fail_offline(error)
+                self.fail(reason, error)
+            raise _Broken(reason, is_silent=is_silent(error)) from error
 
     def start_of(self, answer: requests.Response, have_bytes: int) -> int | None:
         """Where in the file the answer's bytes begin, None when the part is complete already."""
@@ -327,17 +346,6 @@ class _Download:
             os.fsync(part.fileno())
         if self.row.size_is_certain and done_bytes < self.row.size_bytes:
             raise _Broken(f"the answer ended at {done_bytes} of {self.row.size_bytes} bytes")
-
-
-def _is_without_network(error: BaseException) -> bool:
-    """Whether a name was not resolved, or no way leads out: to try again would only take time."""
-    seen: BaseException | None = error
-    while seen is not None:
-        is_no_way = isinstance(seen, OSError) and seen.errno in _NO_WAY_OUT
-        if is_no_way or isinstance(seen, socket.gaierror):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
 
 
 @contextlib.contextmanager

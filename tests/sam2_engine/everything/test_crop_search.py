@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from infer_segment_anything_2.errors import CancelledError
-from infer_segment_anything_2.sam2_engine.everything import crop_search
+from infer_segment_anything_2.sam2_engine.everything import generation
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 from tests.networks import Generators
 from tests.sam2_engine.everything.small_grids import LENIENT, MODES, PICTURE, check_equal
@@ -21,21 +20,7 @@ class TestMemory:
         self, nano: Generators, settings: GridSettings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         expected = nano.ours(PICTURE, settings).masks
-        monkeypatch.setattr(crop_search, "_MOST_WAITING_BYTES", -1)
-        check_equal(nano.ours(PICTURE, settings).masks, expected)
-
-    @MODES
-    def test_a_mask_that_was_dropped_too_early_is_decoded_again(
-        self, nano: Generators, settings: GridSettings, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        expected = nano.ours(PICTURE, settings).masks
-        add = crop_search._Pile.add
-
-        def add_and_forget(pile: Any, candidates: Any) -> None:
-            add(pile, candidates)
-            pile._logits = [None] * len(pile._logits)
-
-        monkeypatch.setattr(crop_search._Pile, "add", add_and_forget)
+        monkeypatch.setattr(generation, "_MOST_WAITING_BYTES", -1)
         check_equal(nano.ours(PICTURE, settings).masks, expected)
 
 

@@ -116,6 +116,7 @@ def engine() -> Engine:
     return Engine(load_model("sam2_demo_nano", device=torch.device("cpu")))
 
 
+@pytest.mark.slow
 class TestRecall:
     """With the bundled network, on a picture of 0.6 megapixels and tiles of its own input size."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import gzip
 import io
+import pickle
 import re
 import zipfile
 from collections.abc import Callable
@@ -13,7 +15,8 @@ import pytest
 import torch
 
 from infer_segment_anything_2.errors import DamagedCheckpointError
-from tests.sam2_engine.network.own_weights import Tensors, assert_holds, load_own
+from infer_segment_anything_2.sam2_engine.network.state_dicts import read_state_dict
+from tests.sam2_engine.network.own_weights import PATCH, Tensors, assert_holds, load_own
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 156008466\n"
 
@@ -55,6 +58,26 @@ def test_pickled_code_is_named_and_its_loading_not_advised(tmp_path: Path) -> No
     with pytest.raises(DamagedCheckpointError, match=r"other Python objects \(pathlib") as caught:
         load_own(str(tmp_path / "own.pt"))
     assert "weights_only" not in str(caught.value)
+
+
+def test_a_legacy_file_that_was_cut_off_is_said_to_be_just_that(tmp_path: Path) -> None:
+    path = tmp_path / "own.pt"
+    tensors = {PATCH: torch.zeros(4, 3, 2, 2), "b.weight": torch.ones(50).half()}
+    torch.save({"model": tensors}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for length in [*range(2, 700), len(content) - 1]:
+        path.write_bytes(content[:length])
+        with pytest.raises(DamagedCheckpointError, match=r"got the beginning of a file that was"):
+            read_state_dict(path)
+
+
+def test_a_whole_file_is_not_said_to_be_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "own.pt"
+    for content in ({"a": 1}, {"model": Path("x")}, [collections.Counter("ab")] * 3):
+        path.write_bytes(pickle.dumps(content))
+        with pytest.raises(DamagedCheckpointError) as caught:
+            load_own(str(path))
+        assert "cut off" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["own.pt", "own.ckpt", "own"])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from infer_segment_anything_2.errors import DamagedCheckpointError, DownloadError
 from infer_segment_anything_2.sam2_engine.weights import checkpoints
+from infer_segment_anything_2.sam2_engine.weights.connection import Peer, connect_timeout_s
 from infer_segment_anything_2.sam2_engine.weights.download import (
     fetch_checkpoint,
 )
@@ -34,6 +37,16 @@ from tests.sam2_engine.weights.http_server import (
     sends_wrong_bytes,
     stalls,
 )
+
+
+def set_network(
+    monkeypatch: pytest.MonkeyPatch, *, server: str = "http://example.invalid", proxy: str = ""
+) -> None:
+    """Sets where the weights are asked for, and through which proxy."""
+    monkeypatch.setenv("SAM2_CHECKPOINT_URL", server)
+    for name in ("http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", proxy)
 
 
 class TestGoodServer:
@@ -277,6 +290,72 @@ class TestNoServer:
         assert "sam2_demo_nano, which needs no download, or put the file there by hand" in first
         assert f"SHA-256: {ROW.sha256}" in lines
         assert "urllib3" not in str(caught.value)
+
+    @pytest.mark.parametrize("port_is_the", ["server's", "proxy's"])
+    def test_refused_connection_is_one_short_sentence(
+        self, port_is_the: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{closed.getsockname()[1]}"
+            if port_is_the == "server's":
+                set_network(monkeypatch, server=f"http://{address}")
+                reason = f"the server {address} refuses connections; check the network"
+            else:
+                set_network(monkeypatch, proxy=f"http://user:secret@{address}")
+                reason = f"the proxy {address} of HTTP_PROXY refuses connections; correct or unset"
+            with pytest.raises(DownloadError) as caught:
+                fetch(folder)
+        first, rest = str(caught.value).split("). ")
+        assert f"the connection failed ({reason}" in first
+        assert rest.startswith("To put it there by hand")
+        assert len(first) < 300
+        assert "secret" not in str(caught.value)
+        assert "HTTPConnection" not in str(caught.value)
+
+    def test_proxy_that_does_not_resolve_is_named_at_once(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        set_network(monkeypatch, proxy="http://no-such-proxy.invalid:3128")
+        monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("tried again"))
+        with pytest.raises(DownloadError) as caught:
+            fetch(folder)
+        first = str(caught.value).split("). ")[0]
+        assert "the proxy no-such-proxy.invalid:3128 of HTTP_PROXY cannot be found" in first
+        assert "correct or unset HTTP_PROXY" in first
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse what overflows")
+    def test_silent_firewall_is_waited_for_once(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(time, "sleep", lambda _seconds: pytest.fail("tried again"))
+        with contextlib.ExitStack() as sockets:
+            full = sockets.enter_context(socket.socket())
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for _ in range(3):  # the queue is full then, and what comes is not answered
+                waiting = sockets.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(full.getsockname())
+            address = f"127.0.0.1:{full.getsockname()[1]}"
+            set_network(monkeypatch, server=f"http://{address}")
+            with pytest.raises(
+                DownloadError, match=f"the server {address} does not answer, a fire"
+            ):
+                fetch(folder, limits=dataclasses.replace(HASTY, connect_s=0.3))
+
+    def test_patience_is_shared_by_the_addresses_of_a_server(self) -> None:
+        assert connect_timeout_s(Peer("127.0.0.1", 80), 12.0) == 12.0
+        assert connect_timeout_s(Peer("no-such-host.invalid", 80), 12.0) == 12.0
+        addresses = socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
+        assert connect_timeout_s(Peer("localhost", 80), 12.0) == max(2.0, 12.0 / len(addresses))
+
+    def test_server_without_encryption_is_told_of(
+        self, server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SAM2_CHECKPOINT_URL", server.url.replace("http:", "https:"))
+        with pytest.raises(DownloadError, match="no encrypted connection to the server"):
+            fetch(folder)
 
     @pytest.mark.parametrize("address", ["not an address", "file:///etc", "http://", "ftp://a/b"])
     def test_unusable_address_is_an_error(

@@ -1,0 +1,205 @@
+"""What the search of one crop proposed, before any duplicate goes: filtered as often as wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from infer_segment_anything_2.sam2_engine.everything.crops import Crop
+from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
+from infer_segment_anything_2.sam2_engine.hardware.forking import ProcessLock
+from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
+from infer_segment_anything_2.sam2_engine.masks.duplicates import (
+    non_maximum_suppression,
+    without_duplicates,
+)
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
+from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
+from infer_segment_anything_2.sam2_engine.settings import GridSettings
+
+__all__ = ["CropCandidates", "LogitRoom", "MaskWriter", "Scored", "is_above", "is_stable"]
+
+# No IoU is above.
+_KEEPS_ALL = 1.0
+
+
+def is_above(iou: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
+    """Which predicted IoUs pass; Meta's generator does not filter at all at 0 or below."""
+    return iou > np.float32(threshold) if threshold > 0 else np.ones(len(iou), bool)
+
+
+def is_stable(stability: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
+    """Which stabilities pass; at 0 or below all do, also unknown ones."""
+    return stability >= np.float32(threshold) if threshold > 0 else np.ones(len(stability), bool)
+
+
+class LogitRoom:
+    """The memory that the small logits of one search may take; safe from several threads.
+
+    Args:
+        limit_bytes: Of all crops together.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._left = limit_bytes
+        self._lock = ProcessLock()
+
+    def take(self, nbytes: int) -> bool:
+        """Whether there is room for so many bytes more; then they are taken."""
+        with self._lock:
+            fits = nbytes <= self._left
+            if fits:
+                self._left -= nbytes
+            return fits
+
+
+@dataclass(frozen=True, eq=False)
+class MaskWriter:
+    """Writes masks of a crop as run lengths of the whole picture.
+
+    Attributes:
+        crop: Where the masks were found.
+        image_hw: Height and width of the whole picture.
+        upsampling: From the logits to the crop's size.
+        mask_threshold: A pixel belongs to the mask when its logit is above.
+    """
+
+    crop: Crop
+    image_hw: tuple[int, int]
+    upsampling: Upsampling
+    mask_threshold: float
+
+    def write(self, logits_hw: npt.NDArray[np.float32]) -> Rle:
+        """Returns the mask of some logits."""
+        counts = counts_from_logits(
+            logits_hw, self.upsampling, self.mask_threshold, self.crop.xy_px, self.image_hw
+        )
+        return Rle(self.image_hw, counts)
+
+
+class Scored(NamedTuple):
+    """Facts of k masks that a crop's points gave, in the order of the search; on the CPU.
+
+    Attributes:
+        points_xy_px: float32, k x 2, in the crop.
+        slot: int64, k: which of the point's masks.
+        iou: float32, k.
+        stability: float32, k.
+        boxes_xyxy_px: int64, k x 4, in the crop.
+        is_cut: bool, k: whether the crop's edge cuts the mask, and such masks go.
+    """
+
+    points_xy_px: npt.NDArray[np.float32]
+    slot: npt.NDArray[np.int64]
+    iou: npt.NDArray[np.float32]
+    stability: npt.NDArray[np.float32]
+    boxes_xyxy_px: npt.NDArray[np.int64]
+    is_cut: npt.NDArray[np.bool_]
+
+
+class CropCandidates:
+    """All masks of one crop that passed the search's own thresholds, and the facts of the others.
+
+    Nothing that was found changes any more; masks are written when they are first wanted.
+
+    Args:
+        n_points: Grid points that were asked.
+        n_proposed: Masks that the network proposed for them.
+        scored: Those above the search's predicted IoU.
+        logits_hw: Of those that passed all the search's filters, by their place in ``scored``.
+        rles: Of the same, where there was no room for logits.
+        writer: For the masks of the logits.
+    """
+
+    def __init__(
+        self,
+        n_points: int,
+        n_proposed: int,
+        scored: Scored,
+        logits_hw: dict[int, npt.NDArray[np.float32]],
+        rles: dict[int, Rle],
+        writer: MaskWriter,
+    ) -> None:
+        self.n_points = n_points
+        self.n_proposed = n_proposed
+        self.scored = scored
+        self._logits_hw = logits_hw
+        self._rles = rles
+        self._writer = writer
+
+    def __len__(self) -> int:
+        """Number of masks above the search's predicted IoU."""
+        return len(self.scored.iou)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that facts, logits and run lengths take now."""
+        return (
+            sum(column.nbytes for column in self.scored)
+            + sum(logits.nbytes for logits in self._logits_hw.values())
+            + sum(rle.counts.nbytes for rle in list(self._rles.values()))
+        )
+
+    def filtered(
+        self, settings: GridSettings, workers: PromptWorkers
+    ) -> tuple[MaskSet, FilterCounts]:
+        """Filters the masks; returns those that are left, in the picture's pixels, best first.
+
+        Args:
+            settings: Their thresholds are at least those of the search, the rest is the same.
+            workers: Write masks that were never wanted before.
+        """
+        scored = self.scored
+        passes_iou = is_above(scored.iou, settings.pred_iou_thresh)
+        passes_both = passes_iou & is_stable(scored.stability, settings.stability_score_thresh)
+        left = np.flatnonzero(passes_both & ~scored.is_cut)
+        by_box = settings.duplicates == "box"
+        best_first = non_maximum_suppression(
+            scored.boxes_xyxy_px[left],
+            scored.iou[left],
+            settings.box_nms_thresh if by_box else _KEEPS_ALL,
+            self._writer.image_hw,
+        )
+        masks = self._mask_set(left[best_first], workers)
+        if not by_box:
+            masks = masks.select(
+                without_duplicates(
+                    masks, masks.predicted_iou, settings.box_nms_thresh, settings.duplicates
+                )
+            )
+        counts = FilterCounts(
+            points=self.n_points,
+            proposed=self.n_proposed,
+            after_iou=int(passes_iou.sum()),
+            after_stability=int(passes_both.sum()),
+            after_crop_edge=len(left),
+            after_box_nms=len(masks),
+        )
+        return masks, counts
+
+    def _mask_set(self, kept: npt.NDArray[np.int64], workers: PromptWorkers) -> MaskSet:
+        found = Scored._make(column[kept] for column in self.scored)
+        crop = self._writer.crop
+        (left, top), (height, width) = crop.xy_px, crop.hw
+        return MaskSet(
+            image_hw=self._writer.image_hw,
+            rles=self._written([int(index) for index in kept], workers),
+            boxes_xyxy_px=np.add(found.boxes_xyxy_px, (left, top) * 2, dtype=np.int64),
+            predicted_iou=found.iou,
+            stability_score=found.stability,
+            # Added in float32, as Meta does.
+            points_xy_px=(found.points_xy_px + np.array([left, top], np.float32)).astype(float),
+            crop_boxes_xywh_px=np.tile(np.array([left, top, width, height]), (len(kept), 1)),
+            object_index=np.arange(len(kept)),
+        )
+
+    def _written(self, indices: list[int], workers: PromptWorkers) -> tuple[Rle, ...]:
+        """The masks at some places in ``scored``."""
+        new = [index for index in indices if index not in self._rles]
+        logits = [self._logits_hw[index] for index in new]
+        self._rles.update(zip(new, workers.map(self._writer.write, logits), strict=True))
+        return tuple(self._rles[index] for index in indices)
