@@ -34,7 +34,7 @@ class TestHelp:
     def test_examples_are_calls_that_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--help"]) == 0
         calls = calls_in(capsys.readouterr().out)
-        assert len(calls) == 8
+        assert len(calls) == 10
         for call in calls:
             assert_parses(call, capsys)
 
@@ -55,6 +55,7 @@ class TestDocumentation:
     def test_its_calls_parse(self, capsys: pytest.CaptureFixture[str]) -> None:
         calls = calls_in((REPOSITORY / "docs" / "command_line.md").read_text())
         assert len(calls) == 8
+        calls += calls_in((REPOSITORY / "docs" / "video_command_line.md").read_text())
         for call in calls:
             assert_parses(call, capsys)
 
@@ -75,9 +76,12 @@ def assert_parses(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Runs a call up to where the parser is through, by a value that is refused only then."""
     call = [word for word in call if not word.startswith("@")]  # files that are not there
     call = [word for word in call if word != "--input-objects"]
-    if call[0] == "segment":
+    if call[0] in ("segment", "track"):
         assert main([*call, "--points-per-side", "none-such"]) == 2
         assert "points_per_side must be" in capsys.readouterr().err
     else:
         assert main([*call, "none-such"]) == 2
-        assert re.search("name 'none-such' is unknown|invalid choice", capsys.readouterr().err)
+        assert re.search(
+            "name 'none-such' is unknown|invalid choice|unrecognized arguments: none-such$",
+            capsys.readouterr().err.strip(),
+        )
