@@ -18,6 +18,8 @@ from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import CancelledError
 from infer_segment_anything_2.parameters import Parameters, check_names, stringify
 from infer_segment_anything_2.request import TEXT_KEYS, objects_of, raise_first, text_errors
+from infer_segment_anything_2.sam2_following.frame_following import VideoFrame
+from infer_segment_anything_2.sam2_following.session import VideoSession
 from infer_segment_anything_2.sam2_host.graphics import (
     drawn_prompts,
     drawn_regions,
@@ -44,8 +46,6 @@ from infer_segment_anything_2.sam2_host.video_input import (
 from infer_segment_anything_2.sam2_host.warnings_shown import Warnings, show_warnings
 from infer_segment_anything_2.sam2_reading.tiff_files import misread_by_ikomia
 from infer_segment_anything_2.sam2_results.painting import colours_of, paint_overlay
-from infer_segment_anything_2.sam2_video.following import VideoFrame
-from infer_segment_anything_2.sam2_video.session import VideoSession
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
 __all__ = [

@@ -22,9 +22,14 @@ from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.request import objects_of
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.tracking.masklets import Masklets, Sighting
+from infer_segment_anything_2.sam2_following.asked_objects import Asked, with_ids
+from infer_segment_anything_2.sam2_following.frame_following import (
+    Followed,
+    VideoFrame,
+    VideoState,
+    follow,
+)
 from infer_segment_anything_2.sam2_reading.video_files import ClipFrame, Video
-from infer_segment_anything_2.sam2_video.asked_objects import Asked, with_ids
-from infer_segment_anything_2.sam2_video.following import Followed, VideoFrame, VideoState, follow
 from infer_segment_anything_2.segmentation import Segmenter
 from infer_segment_anything_2.video_exports import frame_masks
 

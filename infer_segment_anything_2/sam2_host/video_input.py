@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ikomia import dataprocess
 
 from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
-from infer_segment_anything_2.sam2_video.frame_sequence import FrameSeen, picture_digest
+from infer_segment_anything_2.sam2_following.frame_sequence import FrameSeen, picture_digest
 
 __all__ = ["frame_count", "frame_number", "is_video", "seen_frame"]
 

@@ -11,6 +11,7 @@ from skimage import exposure
 
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
+from infer_segment_anything_2.sam2_results.painting import colours_of
 from scripts.tuning.bench import (
     LEAST_OBJECT_PX,
     ONE_LAYER,
@@ -167,5 +168,6 @@ def draw_contrast(bench: Bench, coins: tuple[Picture, Labels], file: Path) -> No
         result = _segmented(bench, image, changes, settings)
         found = compare(result.ranked[0], labels)
         caption = f"{caption}: {found.found} of {found.objects}"
-        panels.append(panel(painted_masks(result, False), caption, bench.scale.panel_px))
+        painted = painted_masks(result, colours_of(result.ranked[0]))
+        panels.append(panel(painted, caption, bench.scale.panel_px))
     save_small(below([beside(panels[:3]), beside(panels[3:])]), file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from infer_segment_anything_2.sam2_results.painting import colours_of
 from scripts.tuning.bench import (
     FOUND_IOU,
     LEAST_OBJECT_PX,
@@ -73,7 +74,8 @@ def make_crops(bench: Bench, folder: Path) -> str:
         if len(changes) == 1 and "crop_n_layers" in changes:
             caption = f"{number_of(int(label), 'layer')}: {found.masks} masks, {found.recall} found"
             width = round(bench.scale.panel_px * 1.5)
-            panels.append(panel(painted_masks(result, False), caption, width))
+            painted = painted_masks(result, colours_of(result.ranked[0]))
+            panels.append(panel(painted, caption, width))
     rows = [beside(panels[start : start + 2]) for start in range(0, len(panels), 2)]
     save_small(below(rows), folder / "crops.jpg")
     head = [

@@ -95,4 +95,5 @@ def fenced(picture_hwc: Picture, regions: Sequence[Polygon]) -> Picture:
 
 
 def _line_px(picture_hwc: Picture) -> int:
-    return max(1, round(picture_hwc.shape[1] / 150))
+    width: int = picture_hwc.shape[1]
+    return max(1, round(width / 150))

@@ -75,8 +75,14 @@ class Watched:
         self.workflow, self.task = workflow, task
 
     def on(self, **source: Any) -> list[dict[str, Any]]:
-        output, records = self.task.get_output(5), []
-        output.show = lambda data: (records.append(data), setattr(output, "data", data))
+        output = self.task.get_output(5)
+        records: list[dict[str, Any]] = []
+
+        def show(data: dict[str, Any]) -> None:
+            records.append(data)
+            output.data = data
+
+        output.show = show
         self.workflow.run_on(**source)
         return records
 

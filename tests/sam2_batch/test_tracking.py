@@ -17,7 +17,7 @@ from infer_segment_anything_2.sam2_batch.command_line import main
 from infer_segment_anything_2.sam2_batch.track_folder import TRACKED_NAME, TrackFolder
 from infer_segment_anything_2.sam2_batch.track_formats import TRACK_FORMATS
 from infer_segment_anything_2.sam2_batch.video_finding import FoundVideo, find_video
-from infer_segment_anything_2.sam2_video.following import follow
+from infer_segment_anything_2.sam2_following.frame_following import follow
 from tests.video_clips import packets_of, write_clip
 from tests.videos import clip as drawn_frames
 from training.opencv import cv2

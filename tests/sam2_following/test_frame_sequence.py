@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infer_segment_anything_2.sam2_video.frame_sequence import (
+from infer_segment_anything_2.sam2_following.frame_sequence import (
     FrameSeen,
     Step,
     picture_digest,

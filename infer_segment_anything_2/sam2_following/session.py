@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from infer_segment_anything_2.parameters import Parameters
-from infer_segment_anything_2.sam2_video.following import Followed, VideoFrame, VideoState, follow
-from infer_segment_anything_2.sam2_video.frame_sequence import FrameSeen, Step, step_between
+from infer_segment_anything_2.sam2_following.frame_following import (
+    Followed,
+    VideoFrame,
+    VideoState,
+    follow,
+)
+from infer_segment_anything_2.sam2_following.frame_sequence import FrameSeen, Step, step_between
 from infer_segment_anything_2.segmentation import OnStage, Segmenter
 
 __all__ = ["VideoSession"]

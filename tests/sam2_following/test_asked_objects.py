@@ -6,7 +6,7 @@ import pytest
 
 from infer_segment_anything_2.errors import PromptError
 from infer_segment_anything_2.prompts import ObjectPrompt
-from infer_segment_anything_2.sam2_video.asked_objects import (
+from infer_segment_anything_2.sam2_following.asked_objects import (
     Asked,
     check_frames,
     due_at,

@@ -17,16 +17,16 @@ from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.prompts import ObjectPrompt, PromptMask
 from infer_segment_anything_2.request import tracking_settings
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-from infer_segment_anything_2.sam2_results.outcome import Segmentation, Track, VideoFacts
-from infer_segment_anything_2.sam2_results.painting import instance_colours
-from infer_segment_anything_2.sam2_video.asked_objects import (
+from infer_segment_anything_2.sam2_following.asked_objects import (
     Asked,
     check_frames,
     due_at,
     names_of,
     with_ids,
 )
-from infer_segment_anything_2.sam2_video.detections import matched
+from infer_segment_anything_2.sam2_following.detections import matched
+from infer_segment_anything_2.sam2_results.outcome import Segmentation, Track, VideoFacts
+from infer_segment_anything_2.sam2_results.painting import instance_colours
 from infer_segment_anything_2.segmentation import OnStage, Segmenter, provenance
 
 if TYPE_CHECKING:  # what loads torch

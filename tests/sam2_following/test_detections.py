@@ -7,7 +7,7 @@ import pytest
 
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_video.detections import matched, overlap
+from infer_segment_anything_2.sam2_following.detections import matched, overlap
 
 
 def _tracked(*boxes: tuple[int, int, int, int]) -> MaskSet:
