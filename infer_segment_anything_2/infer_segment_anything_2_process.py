@@ -37,7 +37,7 @@ from infer_segment_anything_2.sam2_host.progress import RunProgress
 from infer_segment_anything_2.sam2_host.same_picture import SamePictures
 from infer_segment_anything_2.sam2_host.warnings_shown import Warnings, show_warnings
 from infer_segment_anything_2.sam2_reading.tiff_files import misread_by_ikomia
-from infer_segment_anything_2.sam2_results.painting import colours_of
+from infer_segment_anything_2.sam2_results.painting import colours_of, paint_labels
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
 __all__ = [
@@ -243,6 +243,10 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         self._show(segmentation)
 
     def _show(self, segmentation: Segmentation) -> None:
+        self.emit_step_progress()
+        # While the outputs are empty: of masks, the end of the run paints an overlay of its own,
+        # which takes longer than a click's answer and would be replaced here anyway.
+        self.end_task_run()
         best = segmentation.ranked[0]
         share_bytes = MOST_HOST_BYTES // max(
             1, sum(len(masks) > 0 for masks in segmentation.ranked)
@@ -260,13 +264,11 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
                     f"{RECORDS_OUTPUT}."
                 )
         colours_rgb = colours_of(best, segmentation.objects)
-        show_labels(self.get_output(LABEL_OUTPUT), best, colours_rgb)
+        labels_hw = paint_labels(best)
+        show_labels(self.get_output(LABEL_OUTPUT), best, colours_rgb, labels_hw)
         self.get_output(RECORDS_OUTPUT).show(segmentation.to_dict())
-        self.emit_step_progress()
-        self.end_task_run()
-        # Only now: the end of the run forwards the input and paints an overlay of its own.
         self.get_output(0).set_image(segmentation.image_rgb_hwc)
-        self.get_output(0).set_overlay_mask(overlay_rgba(best, colours_rgb))
+        self.get_output(0).set_overlay_mask(overlay_rgba(best, colours_rgb, labels_hw))
 
 
 def _frame_number(picture_input: dataprocess.CImageIO) -> int | None:

@@ -213,7 +213,10 @@ def restored(host_io: Any, own_class: type[PictureIO | LabelPictureIO], *, auto_
 
 
 def show_labels(
-    output: dataprocess.CImageIO, masks: MaskSet, colours_rgb: npt.NDArray[np.uint8]
+    output: dataprocess.CImageIO,
+    masks: MaskSet,
+    colours_rgb: npt.NDArray[np.uint8],
+    labels_hw: npt.NDArray[np.integer] | None = None,
 ) -> None:
     """Replaces the content of the label output, whichever class it is of now.
 
@@ -221,8 +224,9 @@ def show_labels(
         output: Ours, or the host's during a video.
         masks: One label each.
         colours_rgb: The colour of each mask, N x 3.
+        labels_hw: The masks as ``paint_labels`` paints them, where that is done already.
     """
-    output.set_image(paint_labels(masks))
+    output.set_image(paint_labels(masks) if labels_hw is None else labels_hw)
     if isinstance(output, LabelPictureIO):
         output.masks, output.colours_rgb = masks, colours_rgb
     else:
@@ -250,13 +254,26 @@ def painted(
     return paint_overlay(image_rgb_hwc, masks, colours_rgb=masks_io.colours_rgb)
 
 
-def overlay_rgba(masks: MaskSet, colours_rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The masks as a layer for Studio: H x W x 4, transparent where there is none."""
+def overlay_rgba(
+    masks: MaskSet,
+    colours_rgb: npt.NDArray[np.uint8],
+    labels_hw: npt.NDArray[np.integer] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """The masks as a layer for Studio: H x W x 4 uint8, transparent where there is none.
+
+    Args:
+        masks: What is shown.
+        colours_rgb: The colour of each mask, N x 3.
+        labels_hw: The masks as ``paint_labels`` paints them, where that is done already.
+    """
     colours = np.zeros((len(masks) + 1, 4), np.uint8)
     colours[1:, :3] = colours_rgb
     colours[1:, 3] = 255
-    layer: npt.NDArray[np.uint8] = colours[paint_labels(masks)]
-    return layer
+    if labels_hw is None:
+        labels_hw = paint_labels(masks)
+    # All four bytes of a pixel at once.
+    layer = colours.view(np.uint32)[:, 0].take(labels_hw)
+    return layer.view(np.uint8).reshape(*labels_hw.shape, 4)
 
 
 def _renamed(path: Path, suffix: str, extension: str | None = None) -> Path:
