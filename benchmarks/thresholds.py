@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -80,12 +81,9 @@ def print_table(
     print("| | masks | new search s (CPU s) | kept s (CPU s) | times faster (CPU) | equal |")
     print("|---|---|---|---|---|---|")
     for told, settings, cleaning in steps:
-        fresh, fresh_s = timed(
-            lambda s=settings, c=cleaning: keeping_nothing.generate(picture, s, cleaning=c)
-        )
-        kept, kept_s = timed(
-            lambda s=settings, c=cleaning: keeping.generate(picture, s, cleaning=c)
-        )
+        again = partial(keeping_nothing.generate, picture, settings, cleaning=cleaning)
+        fresh, fresh_s = timed(again)
+        kept, kept_s = timed(partial(keeping.generate, picture, settings, cleaning=cleaning))
         ratio = f"{fresh_s[0] / kept_s[0]:.1f} ({fresh_s[1] / kept_s[1]:.1f})"
         print(
             f"| {told} | {len(kept.masks)} | {fresh_s[0]:.2f} ({fresh_s[1]:.2f}) "

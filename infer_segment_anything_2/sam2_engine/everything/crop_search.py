@@ -82,7 +82,7 @@ class _Found(NamedTuple):
     n_proposed: int
     scored: Scored
     kept: npt.NDArray[np.int64]
-    masks: list[npt.NDArray[np.float32]] | list[Rle]
+    masks: list[npt.NDArray[np.float32] | Rle]
 
 
 class CropSearch:
@@ -178,7 +178,7 @@ class CropSearch:
         )
         on_device = torch.as_tensor(kept, device=self._decoder.device)
         logits_khw = proposals.logits_khw[on_device].cpu().numpy()
-        masks: list[npt.NDArray[np.float32]] | list[Rle] = list(logits_khw)
+        masks: list[npt.NDArray[np.float32] | Rle] = list(logits_khw)
         if not self._room.take(logits_khw.nbytes):
             masks = [self._writer.write(logits_hw) for logits_hw in logits_khw]
         return _Found(len(points_xy_px), n_proposed, scored, kept, masks)
