@@ -23,6 +23,7 @@ from infer_segment_anything_2.sam2_following.session import VideoSession
 from infer_segment_anything_2.sam2_host.graphics import (
     drawn_prompts,
     drawn_regions,
+    mask_prompt,
 )
 from infer_segment_anything_2.sam2_host.outputs import (
     MOST_HOST_BYTES,
@@ -45,7 +46,11 @@ from infer_segment_anything_2.sam2_host.video_input import (
 )
 from infer_segment_anything_2.sam2_host.warnings_shown import Warnings, show_warnings
 from infer_segment_anything_2.sam2_reading.tiff_files import misread_by_ikomia
-from infer_segment_anything_2.sam2_results.painting import colours_of, paint_overlay
+from infer_segment_anything_2.sam2_results.painting import (
+    colours_of,
+    paint_labels,
+    paint_overlay,
+)
 from infer_segment_anything_2.segmentation import Segmentation, Segmenter
 
 __all__ = [
@@ -57,7 +62,6 @@ __all__ = [
 
 NAME = "infer_segment_anything_2"
 MASK_INPUT = 2
-_LABEL_TYPES = frozenset({core.IODataType.IMAGE_LABEL, core.IODataType.VIDEO_LABEL})
 RANKS = (1, 2, 3)
 LABEL_OUTPUT = 4
 RECORDS_OUTPUT = 5
@@ -204,18 +208,6 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         image_rgb_hwc: npt.NDArray[np.uint8] = canvas.get_image_with_graphics(self.get_output(1))
         return image_rgb_hwc
 
-    def _mask_prompt(self) -> npt.NDArray[np.generic] | None:
-        mask_input = self.get_input(MASK_INPUT)
-        if not mask_input.is_data_available():
-            return None
-        if mask_input.data_type in _LABEL_TYPES:
-            # The host connects any segmentation task to it, besides the instances' boxes to input
-            # 1: all its classes in one picture, the background perhaps among them.
-            logger.info("Input %d holds labels, which prompt nothing; give a mask.", MASK_INPUT)
-            return None
-        picture: npt.NDArray[np.generic] = mask_input.get_image()
-        return picture
-
     def _warn(self, text: str) -> None:
         self._warnings.say(text, in_video=frame_number(self.get_input(0)) is not None)
 
@@ -241,7 +233,11 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         if graphics.name == _NAME_OF_FED_GRAPHICS:
             return False
         texts = (values.input_point, values.input_box, values.input_objects)
-        return any(texts) or any(drawn_prompts(graphics)) or self._mask_prompt() is not None
+        return (
+            any(texts)
+            or any(drawn_prompts(graphics))
+            or mask_prompt(self.get_input(MASK_INPUT)) is not None
+        )
 
     def _follow(self, values: Parameters) -> None:
         """Follows objects into this frame of a video."""
@@ -280,7 +276,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             found, _ = objects_of(Parameters(), image_hw, drawn_points=points, drawn_boxes=boxes)
             detections, points, boxes = tuple(found), [], []
         # A mask that comes with every frame is a prompt of the first only.
-        mask = self._mask_prompt() if number <= values.prompt_frame else None
+        mask = mask_prompt(self.get_input(MASK_INPUT)) if number <= values.prompt_frame else None
         prompts, notes = objects_of(
             values, image_hw, drawn_points=points, drawn_boxes=boxes, mask=mask
         )
@@ -299,7 +295,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             points,
             boxes,
             progress,
-            mask=self._mask_prompt(),
+            mask=mask_prompt(self.get_input(MASK_INPUT)),
             drawn_regions=drawn_regions(self.get_input(1)),
             only_prompted=self.get_input(1).name == _NAME_OF_FED_GRAPHICS,
         )
@@ -317,6 +313,10 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         self._show(segmentation)
 
     def _show(self, segmentation: Segmentation) -> None:
+        self.emit_step_progress()
+        # While the outputs are empty: of masks, the end of the run paints an overlay of its own,
+        # which takes longer than a click's answer and would be replaced here anyway.
+        self.end_task_run()
         best = segmentation.ranked[0]
         share_bytes = MOST_HOST_BYTES // max(
             1, sum(len(masks) > 0 for masks in segmentation.ranked)
@@ -334,21 +334,17 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
                     f"{RECORDS_OUTPUT}."
                 )
         colours_rgb = colours_of(best, segmentation.objects)
-        numbers = None
-        if segmentation.video is not None:
-            tracks = segmentation.video.tracks
-            numbers = [tracks[owner].track_id for owner in best.object_index]
-        show_labels(self.get_output(LABEL_OUTPUT), best, colours_rgb, numbers)
+        labels_hw = paint_labels(best)
+        show_labels(
+            self.get_output(LABEL_OUTPUT), best, colours_rgb, _numbered(labels_hw, segmentation)
+        )
         self.get_output(RECORDS_OUTPUT).show(segmentation.to_dict())
-        self.emit_step_progress()
-        self.end_task_run()
-        # Only now: the end of the run forwards the input and paints an overlay of its own.
         shown = segmentation.image_rgb_hwc
         if is_video(self.get_input(0)) and self.get_output(0).auto_save:
             # What the host saves as a video is the picture alone: this is how it shows the masks.
             shown = paint_overlay(shown, best, colours_rgb=colours_rgb)
         self.get_output(0).set_image(shown)
-        self.get_output(0).set_overlay_mask(overlay_rgba(best, colours_rgb))
+        self.get_output(0).set_overlay_mask(overlay_rgba(best, colours_rgb, labels_hw))
 
 
 class InferSegmentAnything2Factory(dataprocess.CTaskFactory):

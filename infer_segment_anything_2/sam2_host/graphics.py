@@ -1,15 +1,20 @@
-"""The host's graphics as prompts and regions."""
+"""The host's graphics, and its picture of a mask, as prompts and regions."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 from ikomia import core, dataprocess
 
 from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint, Polygon
 
-__all__ = ["drawn_prompts", "drawn_regions"]
+__all__ = ["drawn_prompts", "drawn_regions", "mask_prompt"]
 
+_LOGGER = logging.getLogger("ikomia.infer_segment_anything_2")
+_LABEL_TYPES = frozenset({core.IODataType.IMAGE_LABEL, core.IODataType.VIDEO_LABEL})
 _FEWEST_CORNERS = 3
 
 
@@ -38,6 +43,19 @@ def drawn_regions(graphics: dataprocess.CGraphicsInput) -> list[Polygon]:
         for item in graphics.get_items()
         if item.get_type() == core.GraphicsItem.POLYGON and len(item.points) >= _FEWEST_CORNERS
     ]
+
+
+def mask_prompt(mask_input: dataprocess.CImageIO) -> npt.NDArray[np.generic] | None:
+    """The picture at the mask input, None where there is none, or labels that prompt nothing."""
+    if not mask_input.is_data_available():
+        return None
+    if mask_input.data_type in _LABEL_TYPES:
+        # The host connects any segmentation task to it, besides the instances' boxes to input 1:
+        # all its classes in one picture, the background perhaps among them.
+        _LOGGER.info("Input 2 holds labels, which prompt nothing; give a mask.")
+        return None
+    picture: npt.NDArray[np.generic] = mask_input.get_image()
+    return picture
 
 
 def _chosen_colour(pen_rgba: Sequence[int]) -> ColourRgb | None:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.painting import paint_labels, paint_overlay
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "LabelPictureIO",
     "PictureIO",
     "RecordsIO",
+    "numbered",
     "overlay_rgba",
     "painted",
     "restored",
@@ -216,7 +218,7 @@ def show_labels(
     output: dataprocess.CImageIO,
     masks: MaskSet,
     colours_rgb: npt.NDArray[np.uint8],
-    numbers: Sequence[int] | None = None,
+    labels_hw: npt.NDArray[np.integer] | None = None,
 ) -> None:
     """Replaces the content of the label output, whichever class it is of now.
 
@@ -224,19 +226,26 @@ def show_labels(
         output: Ours, or the host's during a video.
         masks: One label each.
         colours_rgb: The colour of each mask, N x 3.
-        numbers: The label of each mask; 1, 2, ... if None.
+        labels_hw: The masks as ``paint_labels`` paints them, where that is done already.
     """
-    labels_hw = paint_labels(masks)
-    if numbers is not None:
-        table = np.array([0, *numbers])
-        labels_hw = table.astype(np.min_scalar_type(max(table)))[labels_hw]
-    output.set_image(labels_hw)
+    output.set_image(paint_labels(masks) if labels_hw is None else labels_hw)
     if isinstance(output, LabelPictureIO):
         output.masks, output.colours_rgb = masks, colours_rgb
     else:
         # Video formats change pixels a little, which makes other labels of labels. The records are
         # saved for every frame.
         output.auto_save = False
+
+
+def numbered(
+    labels_hw: npt.NDArray[np.integer], segmentation: Segmentation
+) -> npt.NDArray[np.integer]:
+    """Labels of masks as labels of objects, where these have numbers: in a tracked video."""
+    if segmentation.video is None:
+        return labels_hw
+    tracks, owners = segmentation.video.tracks, segmentation.ranked[0].object_index
+    numbers = np.array([0, *(tracks[owner].track_id for owner in owners)])
+    return numbers.astype(np.min_scalar_type(numbers.max()))[labels_hw]
 
 
 def painted(
@@ -258,13 +267,26 @@ def painted(
     return paint_overlay(image_rgb_hwc, masks, colours_rgb=masks_io.colours_rgb)
 
 
-def overlay_rgba(masks: MaskSet, colours_rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The masks as a layer for Studio: H x W x 4, transparent where there is none."""
+def overlay_rgba(
+    masks: MaskSet,
+    colours_rgb: npt.NDArray[np.uint8],
+    labels_hw: npt.NDArray[np.integer] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """The masks as a layer for Studio: H x W x 4 uint8, transparent where there is none.
+
+    Args:
+        masks: What is shown.
+        colours_rgb: The colour of each mask, N x 3.
+        labels_hw: The masks as ``paint_labels`` paints them, where that is done already.
+    """
     colours = np.zeros((len(masks) + 1, 4), np.uint8)
     colours[1:, :3] = colours_rgb
     colours[1:, 3] = 255
-    layer: npt.NDArray[np.uint8] = colours[paint_labels(masks)]
-    return layer
+    if labels_hw is None:
+        labels_hw = paint_labels(masks)
+    # All four bytes of a pixel at once.
+    layer = colours.view(np.uint32)[:, 0].take(labels_hw)
+    return layer.view(np.uint8).reshape(*labels_hw.shape, 4)
 
 
 def _renamed(path: Path, suffix: str, extension: str | None = None) -> Path:

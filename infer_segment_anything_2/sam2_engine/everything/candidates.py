@@ -8,7 +8,7 @@ that only filters otherwise goes through the same functions on the same rows in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -38,8 +38,10 @@ _FILTERS = frozenset(
         "duplicates",
     }
 )
-# What says how a mask's logits are read.
-_READINGS = frozenset({"mask_threshold", "stability_score_offset"})
+# Acts on logits that are there already, where all of them are.
+_OFFSET = "stability_score_offset"
+# Stabilities at so many other offsets are kept beside the search's own.
+_MOST_OFFSETS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,9 @@ class Candidates:
     tiles: TileSettings | None
     of_crops: tuple[CropCandidates | None, ...]
     device: torch.device
+    _at_offset: dict[float, tuple[CropCandidates | None, ...]] = field(
+        default_factory=dict, repr=False
+    )
 
     def __len__(self) -> int:
         """Number of masks above the floor of the predicted IoU."""
@@ -94,14 +99,19 @@ class Candidates:
 
         It can when they differ from those of the search in the filters only
         (``pred_iou_thresh``, ``stability_score_thresh``, ``box_nms_thresh``, ``crop_nms_thresh``,
-        ``duplicates``), and no threshold is below its floor.
+        ``duplicates``), and no threshold is below its floor. And also in
+        ``stability_score_offset``, where the floor of the stability is 0 and the logits of all
+        masks fitted into the memory (so not with crops whose edges drop masks).
         """
         mine = self.settings
         return (
             search_key(mine) == search_key(settings)
-            and all(getattr(mine, name) == getattr(settings, name) for name in _READINGS)
             and max(settings.pred_iou_thresh, 0) >= max(mine.pred_iou_thresh, 0)
             and max(settings.stability_score_thresh, 0) >= max(mine.stability_score_thresh, 0)
+            and (
+                settings.stability_score_offset == mine.stability_score_offset
+                or all(crop is None or crop.has_all_logits for crop in self.of_crops)
+            )
         )
 
     def filtered(
@@ -129,7 +139,7 @@ class Candidates:
             )
         found, counts = [], FilterCounts()
         with PromptWorkers(self.device) as workers:
-            for crop in self.of_crops:
+            for crop in self._crops_at(settings.stability_score_offset, workers):
                 if crop is None:
                     found.append(MaskSet.empty(self.image_hw))
                     continue
@@ -143,16 +153,31 @@ class Candidates:
         result = GenerationResult(replace(masks, object_index=np.arange(len(masks))), counts)
         return result if cleaning is None else _cleaned(result, cleaning)
 
+    def _crops_at(self, offset: float, workers: PromptWorkers) -> tuple[CropCandidates | None, ...]:
+        """What the crops gave, with the stability at an offset."""
+        if offset == self.settings.stability_score_offset:
+            return self.of_crops
+        known = self._at_offset.get(offset)
+        if known is None:
+            known = tuple(
+                None if crop is None else crop.with_offset(offset, workers)
+                for crop in self.of_crops
+            )
+            while len(self._at_offset) >= _MOST_OFFSETS:
+                self._at_offset.pop(next(iter(self._at_offset)), None)
+            self._at_offset[offset] = known
+        return known
+
 
 def search_key(settings: GridSettings) -> str:
     """Names the searches that may answer some settings: the same for all that differ in filters."""
     values = []
-    for field in fields(GridSettings):
-        if field.name not in _FILTERS | _READINGS:
-            value = getattr(settings, field.name)
-            if field.name == "point_grids" and value is not None:
+    for part in fields(GridSettings):
+        if part.name not in _FILTERS and part.name != _OFFSET:
+            value = getattr(settings, part.name)
+            if part.name == "point_grids" and value is not None:
                 value = tuple(grid.tolist() for grid in value)
-            values.append(f"{field.name}={value!r}")
+            values.append(f"{part.name}={value!r}")
     return ", ".join(values)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from infer_segment_anything_2.sam2_engine.everything.crops import Crop
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
@@ -17,6 +18,7 @@ from infer_segment_anything_2.sam2_engine.masks.duplicates import (
     without_duplicates,
 )
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.scoring import score
 from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
 from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
@@ -25,6 +27,8 @@ __all__ = ["CropCandidates", "LogitRoom", "MaskWriter", "Scored", "is_above", "i
 
 # No IoU is above.
 _KEEPS_ALL = 1.0
+# Scored together again.
+_MASKS_PER_CHUNK = 16
 
 
 def is_above(iou: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
@@ -142,6 +146,45 @@ class CropCandidates:
             sum(column.nbytes for column in self.scored)
             + sum(logits.nbytes for logits in self._logits_hw.values())
             + sum(rle.counts.nbytes for rle in list(self._rles.values()))
+        )
+
+    @property
+    def has_all_logits(self) -> bool:
+        """Whether the logits of every mask are still there."""
+        return len(self._logits_hw) == len(self)
+
+    def with_offset(self, stability_offset: float, workers: PromptWorkers) -> CropCandidates:
+        """The same masks with their stability at another offset; shares all else with this one.
+
+        Args:
+            stability_offset: As ``GridSettings.stability_score_offset``.
+            workers: Compute it.
+        """
+        writer = self._writer
+
+        def stability_of(places: range) -> npt.NDArray[np.float32]:
+            logits_nhw = np.stack([self._logits_hw[place] for place in places])
+            scores = score(
+                torch.as_tensor(logits_nhw, device=writer.upsampling.has_pixels.device),
+                writer.upsampling,
+                writer.mask_threshold,
+                stability_offset,
+            )
+            found: npt.NDArray[np.float32] = scores.stability.cpu().numpy()
+            return found
+
+        chunks = [
+            range(start, min(start + _MASKS_PER_CHUNK, len(self)))
+            for start in range(0, len(self), _MASKS_PER_CHUNK)
+        ]
+        stability = np.concatenate([np.empty(0, np.float32), *workers.map(stability_of, chunks)])
+        return CropCandidates(
+            self.n_points,
+            self.n_proposed,
+            self.scored._replace(stability=stability),
+            self._logits_hw,
+            self._rles,
+            writer,
         )
 
     def filtered(

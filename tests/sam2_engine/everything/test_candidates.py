@@ -20,7 +20,7 @@ from infer_segment_anything_2.sam2_engine.settings import (
 )
 from tests.sam2_engine.everything.small_grids import PICTURE
 
-GRID = GridSettings(points_per_side=6, points_per_batch=5)
+GRID = GridSettings(points_per_side=5, points_per_batch=5)
 REGION = (((10.0, 10.0), (140.0, 20.0), (100.0, 95.0)),)
 
 SEARCHES = [
@@ -31,9 +31,11 @@ SEARCHES = [
     ),
     pytest.param(replace(GRID, points_per_side=3, use_m2m=True), None, id="m2m"),
     pytest.param(
-        replace(GRID, crop_n_layers=1, crop_n_points_downscale_factor=2), None, id="crops"
+        replace(GRID, crop_n_layers=1, points_per_side=4, crop_n_points_downscale_factor=2),
+        None,
+        id="crops",
     ),
-    pytest.param(replace(GRID, points_per_side=3), TileSettings(80, 0.25), id="tiles"),
+    pytest.param(replace(GRID, points_per_side=2), TileSettings(80, 0.25), id="tiles"),
     pytest.param(replace(GRID, region_of_interest=REGION), None, id="a region"),
 ]
 
@@ -100,7 +102,7 @@ class TestFiltered:
         every = replace(settings, pred_iou_thresh=0.0, stability_score_thresh=0.0)
         kept = keeping_nothing.candidates(PICTURE, every, tiles=tiles)
         sizes = set()
-        for asked, cleaning in random_filters(settings, seed=len(str(settings)), n=6):
+        for asked, cleaning in random_filters(settings, seed=len(str(settings)), n=4):
             assert kept.serves(asked)
             fresh = keeping_nothing.generate(PICTURE, asked, tiles=tiles, cleaning=cleaning)
             check_same(kept.filtered(asked, cleaning), fresh)
@@ -114,11 +116,23 @@ class TestFiltered:
         monkeypatch.setattr(generation, "_MOST_WAITING_BYTES", 0)
         check_same(keeping_nothing.candidates(PICTURE, GRID.widened()).filtered(GRID), fresh)
 
+    @pytest.mark.parametrize("offset", [0.0, 0.4, 2.5])
+    def test_equals_a_fresh_run_at_another_offset(
+        self, keeping_nothing: Engine, offset: float
+    ) -> None:
+        kept = keeping_nothing.candidates(PICTURE, GRID.widened())
+        asked = replace(GRID, stability_score_offset=offset, stability_score_thresh=0.6)
+        check_same(kept.filtered(asked), keeping_nothing.generate(PICTURE, asked))
+        check_same(kept.filtered(GRID), keeping_nothing.generate(PICTURE, GRID))
+
     @pytest.mark.parametrize(
         "asked",
         [
             pytest.param(replace(GRID, pred_iou_thresh=0.49), id="a lower predicted IoU"),
             pytest.param(replace(GRID, stability_score_thresh=0.7), id="a lower stability"),
+            pytest.param(
+                replace(GRID, stability_score_offset=0.5), id="an offset, where masks are gone"
+            ),
             pytest.param(replace(GRID, points_per_side=3), id="another grid"),
             pytest.param(replace(GRID, mask_threshold=0.5), id="another mask_threshold"),
             pytest.param(replace(GRID, region_of_interest=REGION), id="a region"),
@@ -204,4 +218,4 @@ class TestEngine:
         engine.generate(PICTURE, GRID)
         told: list[tuple[int, int]] = []
         engine.generate(PICTURE, GRID, on_progress=lambda *step: told.append(step))
-        assert told == [(36, 36)]
+        assert told == [(25, 25)]
