@@ -31,6 +31,7 @@ from infer_segment_anything_2.sam2_host.outputs import (
     LabelPictureIO,
     PictureIO,
     RecordsIO,
+    numbered,
     overlay_rgba,
     painted,
     restored,
@@ -242,8 +243,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
     def _follow(self, values: Parameters) -> None:
         """Follows objects into this frame of a video."""
         source = self.get_input(0)
-        image_rgb_hwc, seen = seen_frame(source)
-        n_frames = frame_count(source)
+        (image_rgb_hwc, seen), n_frames = seen_frame(source), frame_count(source)
         number, step = self._video.number_of(seen), self._video.step(seen)
         progress = RunProgress(self)
         frame, notes = self._asked(values, image_rgb_hwc, n_frames, number)
@@ -253,12 +253,10 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             notes.append("Frames of the video were passed over; objects are followed across them.")
         for note in (*notes, *followed.segmentation.notes):
             self._warn(note)
-        name = source.source_file_path or "pictures one by one"
         if step == "first":
-            logger.info("Following objects through %s", name)
+            logger.info("Following objects through %s", seen.source or "pictures one by one")
         if number + 1 == n_frames:
-            known = len(followed.tracked.presence)
-            logger.info("Followed %d objects through %d frames of %s", known, n_frames, name)
+            logger.info("Followed objects through all %d frames of %s", n_frames, seen.source)
         self._show(followed.segmentation)
 
     def _asked(
@@ -335,9 +333,8 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
                 )
         colours_rgb = colours_of(best, segmentation.objects)
         labels_hw = paint_labels(best)
-        show_labels(
-            self.get_output(LABEL_OUTPUT), best, colours_rgb, _numbered(labels_hw, segmentation)
-        )
+        labels = numbered(labels_hw, segmentation)
+        show_labels(self.get_output(LABEL_OUTPUT), best, colours_rgb, labels)
         self.get_output(RECORDS_OUTPUT).show(segmentation.to_dict())
         shown = segmentation.image_rgb_hwc
         if is_video(self.get_input(0)) and self.get_output(0).auto_save:

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from infer_segment_anything_2.errors import ExportError
+from infer_segment_anything_2.parameters import ROWS, Parameters
 
-__all__ = ["DoneMarks", "Fingerprint", "Mark", "digest_of"]
+__all__ = ["DoneMarks", "Fingerprint", "Mark", "digest_of", "settings_of"]
 
 _HASH_BLOCK_BYTES = 1 << 20
 _DIGEST_LENGTH = 16
+
+# These change how the work is done, not what comes out.
+_WITHOUT_EFFECT = frozenset({"cuda", "points_per_batch"})
 
 
 @dataclass(frozen=True)
@@ -270,3 +274,12 @@ def _cut_to_whole_lines(file: Any) -> None:
     content = file.read()
     if content and not content.endswith(b"\n"):
         file.truncate(content.rfind(b"\n") + 1)
+
+
+def settings_of(parameters: Parameters) -> dict[str, str]:
+    """The parameters, as texts by their keys, that masks depend on."""
+    texts = parameters.to_strings()
+    return {
+        key: texts[key]
+        for key in sorted({row.alias_of or row.key for row in ROWS} - _WITHOUT_EFFECT)
+    }

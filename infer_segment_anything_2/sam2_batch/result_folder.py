@@ -17,11 +17,17 @@ from typing import Any
 
 from infer_segment_anything_2.errors import ExportError, ParameterError
 from infer_segment_anything_2.exports import class_names
-from infer_segment_anything_2.parameters import ROWS, Parameters
+from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.sam2_batch.class_list import read_class_list, write_class_list
 from infer_segment_anything_2.sam2_batch.data_set import write_data_set
-from infer_segment_anything_2.sam2_batch.done_marks import DoneMarks, Fingerprint, Mark, digest_of
+from infer_segment_anything_2.sam2_batch.done_marks import (
+    DoneMarks,
+    Fingerprint,
+    Mark,
+    digest_of,
+    settings_of,
+)
 from infer_segment_anything_2.sam2_batch.formats import (
     FORMATS,
     ExportOptions,
@@ -40,10 +46,7 @@ from infer_segment_anything_2.sam2_batch.result_names import (
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.whole_files import write_json
 
-__all__ = ["SETTINGS_NAME", "ResultFolder", "settings_of"]
-
-# These change how the work is done, not what comes out.
-_WITHOUT_EFFECT = frozenset({"cuda", "points_per_batch"})
+__all__ = ["SETTINGS_NAME", "ResultFolder"]
 
 # Of the settings, those that only some formats depend on.
 _OPTIONS = frozenset(option for kind in FORMATS.values() for option in kind.options)
@@ -386,15 +389,6 @@ class ResultFolder:
                 "--overwrite to do these pictures again, or choose another folder."
             ) from error
         return settings if isinstance(settings, dict) else {}
-
-
-def settings_of(parameters: Parameters) -> dict[str, str]:
-    """The parameters, as texts by their keys, that masks depend on."""
-    texts = parameters.to_strings()
-    return {
-        key: texts[key]
-        for key in sorted({row.alias_of or row.key for row in ROWS} - _WITHOUT_EFFECT)
-    }
 
 
 def _source(picture: PictureFile) -> str:

@@ -10,8 +10,8 @@ from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import ExportError, ParameterError
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_batch.cluster.folders import Folder
-from infer_segment_anything_2.sam2_batch.done_marks import digest_of
-from infer_segment_anything_2.sam2_batch.result_folder import SETTINGS_NAME, settings_of
+from infer_segment_anything_2.sam2_batch.done_marks import digest_of, settings_of
+from infer_segment_anything_2.sam2_batch.result_names import SETTINGS_NAME
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import get_checkpoint
 from infer_segment_anything_2.sam2_engine.weights.finding import find_weights
 
