@@ -24,7 +24,7 @@ PICTURE = coffee()  # or np.asarray(PIL.Image.open("yours.jpg"))
 MODEL_NAME = "sam2_demo_nano"  # comes along, a toy; for real work "sam2.1_hiera_small" or larger
 CUP = ObjectPrompt(points_xy_px=((300, 150), (60, 350)), labels=(1, 0))  # on it, and beside it
 SPOON = ObjectPrompt(box_xyxy_px=(390, 230, 560, 340), category="spoon")
-GRID = GridSettings(points_per_side=16)
+GRID = GridSettings(points_per_side=12)
 OUTPUT = Path("example_output")
 
 engine = Engine(load_model(MODEL_NAME, device=choose_device(cuda=True)))

@@ -249,8 +249,6 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         frame, notes = self._asked(values, image_rgb_hwc, n_frames, number)
         followed = self._video.follow(seen, frame, values, progress)
         progress.finish()
-        if step == "gap":
-            notes.append("Frames of the video were passed over; objects are followed across them.")
         for note in (*notes, *followed.segmentation.notes):
             self._warn(note)
         if step == "first":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ NO_PROMPT = {"input_point": "", "input_point_label": "", "input_box": "", "multi
 CLIP_FPS = 12
 STRIP_FRAMES = 6
 STRIP_NAME = "clip_strip.png"
+TRACKED_NAME = "clip_tracked.mp4"
 
 Picture = npt.NDArray[np.uint8]
 
@@ -74,7 +76,7 @@ def main() -> None:
             rows.append(ask(workflow, task, subject, mode, parameters))
     print_table(rows)
     print("clip: two objects tracked from their boxes on the first frame ...", flush=True)
-    print_tracking(track_clip())
+    print_tracking(track_clip(workflow, task))
 
 
 def prepare_home() -> None:
@@ -178,13 +180,12 @@ def save_picture(image_rgb_hwc: Picture, file: Path) -> None:
     Image.fromarray(image_rgb_hwc).save(file)
 
 
-def track_clip() -> list[float]:
-    """Tracks a drawn clip by the command line, and paints a strip of it beside the video.
+def track_clip(workflow: Any, task: Any) -> list[float]:
+    """Tracks a drawn clip through the workflow, and paints a strip of it beside the video.
 
     Returns:
         Per object the mean IoU with the truth over the frames after the first.
     """
-    from infer_segment_anything_2.sam2_batch.command_line import main as command_line
     from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
     from infer_segment_anything_2.sam2_reading.video_files import VideoFile
     from infer_segment_anything_2.sam2_results.video_writing import opened_video
@@ -194,25 +195,35 @@ def track_clip() -> list[float]:
     with opened_video(OUTPUT / "clip.mp4") as video:
         for number, frame in enumerate(clip.frames):
             video.write(frame, number / CLIP_FPS)
-    boxes = [",".join(map(str, clip.box_xyxy_px(one, 0))) for one in range(len(clip.truth))]
-    flags = [word for box in boxes for word in ("--box", box)]
-    flags += ["--format", "masklets,overlay", "--out", str(OUTPUT), "--overwrite", "--quiet"]
-    model = ["--model-name", "sam2_demo_nano", "--no-cuda"]
-    if command_line(["track", str(OUTPUT / "clip.mp4"), *flags, *model]):
-        raise SystemExit("The clip could not be tracked.")
-    shown = [frame.image_rgb_hwc for frame in VideoFile(str(OUTPUT / "clip_overlay.mp4")).frames()]
+    boxes = [clip.box_xyxy_px(one, 0) for one in range(len(clip.truth))]
+    task.set_parameters({**NO_PROMPT, "input_box": boxes})
+    workflow.set_auto_save(True)  # records of all frames, and a video that shows the masks
+    workflow.run_on(path=str(OUTPUT / "clip.mp4"))
+    saved = Path(task.output_folder)
+    (saved_video,) = saved.glob("*.mp4")
+    shutil.copyfile(saved_video, OUTPUT / TRACKED_NAME)
+    shown = [frame.image_rgb_hwc for frame in VideoFile(str(OUTPUT / TRACKED_NAME)).frames()]
     save_picture(np.concatenate(shown[:: len(shown) // STRIP_FRAMES], axis=1), OUTPUT / STRIP_NAME)
-    found = json.loads((OUTPUT / "clip_masklets.json").read_text(encoding="utf-8"))["masklet"]
+    records = json.loads((saved / "Records_5.json").read_text(encoding="utf-8"))
+    found: list[dict[int, npt.NDArray[np.bool_]]] = [
+        {
+            mask["track_id"]: Rle.from_coco(
+                tuple(mask["segmentation"]["size"]), mask["segmentation"]["counts"]
+            ).decode()
+            for mask in frame["masks"]
+        }
+        for frame in records
+    ]
     return [
         float(
             np.mean(
                 [
-                    iou(Rle.from_coco(truth_hw.shape, rles[one]["counts"]).decode(), truth_hw)
-                    for rles, truth_hw in zip(found[1:], truth[1:], strict=True)
+                    iou(masks.get(number, np.zeros_like(truth_hw)), truth_hw)
+                    for masks, truth_hw in zip(found[1:], truth[1:], strict=True)
                 ]
             )
         )
-        for one, truth in enumerate(clip.truth)
+        for number, truth in enumerate(clip.truth, start=1)
     ]
 
 
@@ -226,7 +237,7 @@ def print_tracking(mean_ious: list[float]) -> None:
     """What came out of the clip, against its truth."""
     ious = ", ".join(f"{value:.2f}" for value in mean_ious)
     print(f"Mean IoU with the truth after the first frame, by object: {ious}")
-    print(f"The video is {OUTPUT / 'clip_overlay.mp4'}, a strip of it {OUTPUT / STRIP_NAME}")
+    print(f"The video is {OUTPUT / TRACKED_NAME}, a strip of it {OUTPUT / STRIP_NAME}")
 
 
 def print_table(rows: list[Row]) -> None:

@@ -13,7 +13,7 @@ from itertools import count
 from infer_segment_anything_2.errors import PromptError
 from infer_segment_anything_2.prompts import ObjectPrompt
 
-__all__ = ["Asked", "check_frames", "due_at", "names_of", "with_ids"]
+__all__ = ["Asked", "check_frames", "due_at", "missed", "names_of", "with_ids"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,17 @@ def due_at(
         if prompt not in done and (frame == at or is_late):
             due.append(prompt)
     return due
+
+
+def missed(
+    frame: int, prompts: Iterable[ObjectPrompt], done: Set[ObjectPrompt]
+) -> list[ObjectPrompt]:
+    """The prompts that name a frame which was over before they counted."""
+    return [
+        prompt
+        for prompt in prompts
+        if prompt.frame is not None and prompt.frame < frame and prompt not in done
+    ]
 
 
 def with_ids(due: Sequence[ObjectPrompt], asked: Asked) -> tuple[dict[int, ObjectPrompt], Asked]:

@@ -21,6 +21,7 @@ from infer_segment_anything_2.sam2_following.asked_objects import (
     Asked,
     check_frames,
     due_at,
+    missed,
     names_of,
     with_ids,
 )
@@ -118,6 +119,9 @@ def follow(
         due = _everything(segmenter, frame, parameters, on_progress)
     by_id, asked = with_ids(due, state.asked)
     by_id, notes = _bounded(by_id, before, parameters.max_objects)
+    if late := missed(state.frame, frame.prompts, state.asked.done):
+        asked = replace(asked, done=asked.done | frozenset(late))
+        notes += [_past(prompt, state.frame) for prompt in late]
     settings = tracking_settings(parameters, frame.n_frames)
     tracked = engine.track(before, frame.image_rgb_hwc, by_id, settings)
     detected, asked = _by_detector(state, frame, parameters, tracked, asked)
@@ -135,6 +139,13 @@ def follow(
         )
     following = VideoState(state.frame + 1, tracker, asked, names, absent_for)
     return Followed(replace(found, notes=tuple(notes)), following, tracked)
+
+
+def _past(prompt: ObjectPrompt, frame: int) -> str:
+    return (
+        f"{prompt.name or 'A prompt'} is for frame {prompt.frame}, which is over: frame {frame} is "
+        "being run. It does not count; run the video again from its start, or prompt a later frame."
+    )
 
 
 def _is_everything_asked(state: VideoState, frame: VideoFrame, parameters: Parameters) -> bool:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FrameSeen", "Step", "picture_digest", "step_between"]
+__all__ = ["FrameSeen", "Step", "passed_over", "picture_digest", "step_between"]
 
 Step = Literal["first", "next", "same", "gap"]
 """``first``: a video begins. ``next``: its next frame. ``same``: the frame of the run before.
@@ -53,6 +53,13 @@ def step_between(before: FrameSeen | None, now: FrameSeen) -> Step:
     if now.position == before.position:
         return "same" if before.digest == now.digest else "first"
     return "next" if now.position == before.position + 1 else "gap"
+
+
+def passed_over(before: FrameSeen | None, now: FrameSeen) -> int:
+    """How many frames between two of one video were never seen."""
+    if before is None or before.position is None or now.position is None:
+        return 0
+    return max(now.position - before.position - 1, 0)
 
 
 def picture_digest(image_hwc: npt.NDArray[np.generic]) -> int:

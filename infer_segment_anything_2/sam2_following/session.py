@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_following.frame_following import (
     Followed,
@@ -9,10 +11,17 @@ from infer_segment_anything_2.sam2_following.frame_following import (
     VideoState,
     follow,
 )
-from infer_segment_anything_2.sam2_following.frame_sequence import FrameSeen, Step, step_between
+from infer_segment_anything_2.sam2_following.frame_sequence import (
+    FrameSeen,
+    Step,
+    passed_over,
+    step_between,
+)
 from infer_segment_anything_2.segmentation import OnStage, Segmenter
 
 __all__ = ["VideoSession"]
+
+_GAP = "Frames of the video were passed over; objects are followed across them."
 
 
 class VideoSession:
@@ -63,13 +72,19 @@ class VideoSession:
         if model is not self._model:  # what another network remembers means nothing to this one
             self.forget()
         start = self._start(seen)
+        step = self.step(seen)
         followed = follow(self._segmenter, start, frame, parameters, on_progress)
         self._model, self._seen = model, seen
         self._before, self._after = start, followed.state
+        if step == "gap":
+            found = followed.segmentation
+            return replace(followed, segmentation=replace(found, notes=(_GAP, *found.notes)))
         return followed
 
     def _start(self, seen: FrameSeen) -> VideoState:
         step = self.step(seen)
         if step == "first":
             return VideoState()
-        return self._before if step == "same" else self._after
+        if step == "same":
+            return self._before
+        return replace(self._after, frame=self._after.frame + passed_over(self._seen, seen))

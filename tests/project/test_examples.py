@@ -75,3 +75,9 @@ class TestExamples:
     def test_all_are_tested(self) -> None:
         tested = {name.removeprefix("test_") for name in dir(TestExamples)}
         assert {path.stem for path in EXAMPLES} <= tested
+
+    @pytest.mark.ikomia
+    def test_track_video(self, tmp_path: Path) -> None:
+        printed = run("track_video.py", tmp_path)
+        assert "frame 0: object 1 prompted" in printed
+        assert pictures_in(tmp_path / "example_output") == {"track_video.png": (1800, 200)}

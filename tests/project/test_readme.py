@@ -18,6 +18,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from infer_segment_anything_2.sam2_results.video_writing import opened_video
+from scripts.demo_clip import draw_clip
 from tests.conftest import REPOSITORY
 from tests.ikomia_namespace import ikomia_namespace
 
@@ -40,12 +42,20 @@ def offline(block: str, picture: Path) -> str:
     return block.replace('"sam2.1_hiera_small"', '"sam2_demo_nano"')
 
 
+def write_clip(path: Path) -> None:
+    with opened_video(path) as video:
+        for number, frame in enumerate(draw_clip(3).frames):
+            video.write(frame, number / 10)
+
+
 class TestReadmeBlocks:
     def test_are_there(self) -> None:
         assert len(BLOCKS) >= 4
 
     @pytest.mark.parametrize("number", range(len(BLOCKS)))
     def test_run(self, number: int, picture: Path, ikomia_home: Path, tmp_path: Path) -> None:
+        if "clip.mp4" in BLOCKS[number]:
+            write_clip(tmp_path / "clip.mp4")
         script = tmp_path / "block.py"
         script.write_text(offline(BLOCKS[number], picture), encoding="utf-8")
         assert "sam2.1" not in script.read_text(encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from infer_segment_anything_2.errors import PromptError
@@ -10,6 +12,7 @@ from infer_segment_anything_2.sam2_following.asked_objects import (
     Asked,
     check_frames,
     due_at,
+    missed,
     with_ids,
 )
 
@@ -45,3 +48,12 @@ def test_a_frame_behind_the_last_is_refused_where_the_count_is_known() -> None:
     check_frames([THIRD], None)
     with pytest.raises(PromptError, match="3 frames, 0 to 2"):
         check_frames([THIRD], 3)
+
+
+class TestMissed:
+    def test_are_those_of_frames_that_are_over(self) -> None:
+        early = ObjectPrompt(points_xy_px=((1, 2),), frame=1)
+        now, later = replace(early, frame=2), replace(early, frame=3)
+        any_frame = replace(early, frame=None)
+        assert missed(2, [early, now, later, any_frame], frozenset()) == [early]
+        assert missed(2, [early], frozenset({early})) == []

@@ -10,6 +10,7 @@ import pytest
 from infer_segment_anything_2.sam2_following.frame_sequence import (
     FrameSeen,
     Step,
+    passed_over,
     picture_digest,
     step_between,
 )
@@ -51,3 +52,9 @@ def test_one_pixel_makes_another_picture_whatever_the_layout() -> None:
     other[2, 3, 1] = 1
     assert picture_digest(other) != picture_digest(picture)
     assert picture_digest(np.asfortranarray(other)) == picture_digest(other)
+
+
+def test_frames_that_were_passed_over_are_counted() -> None:
+    assert passed_over(VIDEO, replace(VIDEO, position=9)) == 4
+    assert passed_over(VIDEO, replace(VIDEO, position=5)) == 0
+    assert passed_over(CAMERA, CAMERA) == passed_over(None, VIDEO) == 0
