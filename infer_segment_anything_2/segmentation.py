@@ -47,9 +47,14 @@ class Segmenter:
     Making one is cheap: torch is imported when the first model is loaded.
 
     With ``refine``, also keeps what was answered last, for a further point to go on from.
+
+    Args:
+        asks_again: Whether one picture may be asked again with other thresholds. Then what was
+            found is kept, which takes memory; a run through a folder has no use for that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, asks_again: bool = True) -> None:
+        self._asks_again = asks_again
         self._engine: Engine | None = None
         self._answered: Answered | None = None
 
@@ -81,7 +86,7 @@ class Segmenter:
             progress=_stage(on_progress, "download"),
         )
         if self._engine is None or self._engine.model is not model:
-            self._engine = Engine(model)
+            self._engine = Engine(model) if self._asks_again else Engine(model, candidate_bytes=0)
         return self._engine
 
     def segment(

@@ -228,7 +228,7 @@ def _segment_all(
     pictures: Sequence[PictureFile], results: ResultFolder, options: argparse.Namespace
 ) -> int:
     parameters = results.parameters
-    segmenter = Segmenter()
+    segmenter = Segmenter(asks_again=False)
     begun_s = time.monotonic()
     # Before there are bars: a download draws its own, if none is to be told of it.
     segmenter.load(parameters, _not_shown if options.quiet else None)

@@ -90,7 +90,7 @@ def _track(
 ) -> int:
     video, paths = found.video, folder.paths_of(found)
     name = folder.name_of(found)
-    segmenter = Segmenter()
+    segmenter = Segmenter(asks_again=False)
     segmenter.load(parameters, _not_shown if options.quiet else None)
     folder.begin(found)
     done = VideoDone()

@@ -124,7 +124,7 @@ class ShardWorker:
         self._order = order
         self._folder = open_folder(order.out)
         self._plan = Plan(self._folder)
-        self._segmenter = Segmenter()
+        self._segmenter = Segmenter(asks_again=False)
         self._failures_in_a_row: list[str] = []
         self._has_worked = False
 
