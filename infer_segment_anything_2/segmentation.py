@@ -51,10 +51,13 @@ class Segmenter:
     Args:
         asks_again: Whether one picture may be asked again with other thresholds. Then what was
             found is kept, which takes memory; a run through a folder has no use for that.
+        tunes: Whether that will surely happen. Then the first search is for lower thresholds too.
     """
 
-    def __init__(self, *, asks_again: bool = True) -> None:
-        self._asks_again = asks_again
+    def __init__(self, *, asks_again: bool = True, tunes: bool = False) -> None:
+        self._engine_options: dict[str, Any] = {"searches_wide": tunes}
+        if not asks_again:
+            self._engine_options["candidate_bytes"] = 0
         self._engine: Engine | None = None
         self._answered: Answered | None = None
 
@@ -86,7 +89,7 @@ class Segmenter:
             progress=_stage(on_progress, "download"),
         )
         if self._engine is None or self._engine.model is not model:
-            self._engine = Engine(model) if self._asks_again else Engine(model, candidate_bytes=0)
+            self._engine = Engine(model, **self._engine_options)
         return self._engine
 
     def segment(

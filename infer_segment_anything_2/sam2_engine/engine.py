@@ -58,6 +58,8 @@ class Engine:
         cache_bytes: How much the remembered pictures may take, on the model's device.
         candidate_bytes: How much what everything runs found may take, to be filtered again; 0
             keeps nothing.
+        searches_wide: Search at first already for what lower thresholds would ask for, where
+            someone tunes for sure.
     """
 
     @full_teams()
@@ -67,10 +69,12 @@ class Engine:
         *,
         cache_bytes: int = _DEFAULT_CACHE_BYTES,
         candidate_bytes: int = _DEFAULT_CANDIDATE_BYTES,
+        searches_wide: bool = False,
     ) -> None:
         self.model = model
         self._decoder = FastMaskDecoder(model.network, dtype=model.precision)
         self._cache: EmbeddingCache[PreparedImage] = EmbeddingCache(cache_bytes)
+        self._searches_wide = searches_wide
         self._candidates: EmbeddingCache[Candidates] = EmbeddingCache(
             candidate_bytes, lambda found: found.nbytes
         )
@@ -212,7 +216,7 @@ class Engine:
             found = self.candidates(
                 image_rgb_hwc,
                 # Asked again on the same picture: someone tunes, and will ask for less again.
-                settings if found is None else settings.widened(),
+                settings.widened() if found is not None or self._searches_wide else settings,
                 input_size_percent=input_size_percent,
                 tiles=tiles,
                 on_progress=on_progress,

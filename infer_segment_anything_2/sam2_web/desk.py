@@ -125,7 +125,7 @@ class Desk:
         self.remembered = Remembered(folder)
         self.jobs = Jobs()
         self._write_results = write_results
-        self._segmenter = Segmenter()
+        self._segmenter = Segmenter(tunes=True)
         self._open: OrderedDict[int, OpenPicture] = OrderedDict()
         self._lock = Lock()
 
