@@ -89,6 +89,9 @@ def fold(network: SAM2Base, calibration: Calibration) -> None:
         maker.layers[-1].weight.mul_(calibration.logit_scale)
         maker.layers[-1].bias.mul_(calibration.logit_scale)
     network.sam_prompt_encoder.mask_downscaling[0].weight.div_(calibration.logit_scale)
+    # A mask prompt of a track comes in there too, through this layer: its pointer stays as it is.
+    network.mask_downsample.weight.mul_(calibration.logit_scale)
+    network.mask_downsample.bias.mul_(calibration.logit_scale)
     scores = decoder.iou_prediction_head.layers[-1]
     scores.weight.mul_(calibration.score_slope)
     scores.bias.mul_(calibration.score_slope).add_(calibration.score_shift)

@@ -28,6 +28,20 @@ class TestFold:
         expected = torch.logit(before.scores) * 1.5 + 0.25
         torch.testing.assert_close(torch.logit(after.scores), expected, rtol=1e-3, atol=1e-3)
 
+    def test_leaves_the_pointer_of_a_mask_prompt(self, small_config: Path) -> None:
+        torch.manual_seed(2)
+        network = build_network(small_config).eval()
+        side = network.image_size
+        encoder = network.sam_prompt_encoder
+        mask = torch.zeros(1, 1, side, side)
+        mask[..., : side // 2] = 1
+        with torch.inference_mode():
+            before = encoder.mask_downscaling(network.mask_downsample(mask))
+        fold(network, Calibration(4.0, 1.5, 0.25))
+        with torch.inference_mode():
+            after = encoder.mask_downscaling(network.mask_downsample(mask))
+        torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+
 
 class TestCalibration:
     def test_inverse_undoes_it(self) -> None:
