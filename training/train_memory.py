@@ -118,9 +118,9 @@ def jaccard(answered_nhw: Tensor, wanted_nhw: Tensor) -> Tensor:
     return torch.where(either > 0, common / either.clamp(min=1), 1.0)
 
 
-def frames_at(done: float, longest: int) -> int:
-    """Frames of a lesson: two in the first half, then four, at the end as many as there may be."""
-    return 2 if done < 0.5 else min(4, longest) if done < 0.85 else longest
+def frames_at(done: float, shortest: int, longest: int) -> int:
+    """Frames of a lesson: at first as few as there may be, then up to four, then as many."""
+    return shortest if done < 0.5 else max(shortest, min(4, longest)) if done < 0.85 else longest
 
 
 def main() -> None:
@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=40, help="clips in the pool")
     parser.add_argument("--frames", type=int, default=8, help="frames of each")
     parser.add_argument("--objects", type=int, default=3, help="objects a lesson, at most")
+    parser.add_argument("--shortest", type=int, default=2, help="frames of the first lessons")
     parser.add_argument("--longest", type=int, default=6, help="frames of the longest lessons")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--logit-scale", type=float, default=1.0, help="of the calibration")
@@ -163,7 +164,7 @@ def _run(network: SAM2Base, pool: list[PooledClip], options: argparse.Namespace)
     began, step, recent = time.monotonic(), 0, []
     while (done := (time.monotonic() - began) / (60 * options.minutes)) < 1:
         rate = options.rate * min((step + 1) / 20, 0.5 * (1 + math.cos(math.pi * done)))
-        lesson = draw_lesson(pool, rng, frames_at(done, options.longest), options.objects)
+        lesson = draw_lesson(pool, rng, frames_at(done, options.shortest, options.longest), options.objects)
         loss, overlap = lesson_loss(network, lesson, options.logit_scale, by_mask=step % 2 == 0)
         network.zero_grad(set_to_none=True)
         loss.backward()
