@@ -164,7 +164,8 @@ def _run(network: SAM2Base, pool: list[PooledClip], options: argparse.Namespace)
     began, step, recent = time.monotonic(), 0, []
     while (done := (time.monotonic() - began) / (60 * options.minutes)) < 1:
         rate = options.rate * min((step + 1) / 20, 0.5 * (1 + math.cos(math.pi * done)))
-        lesson = draw_lesson(pool, rng, frames_at(done, options.shortest, options.longest), options.objects)
+        frames = frames_at(done, options.shortest, options.longest)
+        lesson = draw_lesson(pool, rng, frames, options.objects)
         loss, overlap = lesson_loss(network, lesson, options.logit_scale, by_mask=step % 2 == 0)
         network.zero_grad(set_to_none=True)
         loss.backward()

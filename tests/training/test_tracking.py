@@ -111,4 +111,5 @@ class TestBoundaryF:
 
 class TestFramesAt:
     def test_lessons_grow(self) -> None:
-        assert [frames_at(done, 6) for done in (0, 0.6, 0.9)] == [2, 4, 6]
+        assert [frames_at(done, 2, 6) for done in (0, 0.6, 0.9)] == [2, 4, 6]
+        assert [frames_at(done, 5, 6) for done in (0, 0.6, 0.9)] == [5, 5, 6]
