@@ -242,7 +242,12 @@ def print_tracking(mean_ious: list[float]) -> None:
 
 def print_table(rows: list[Row]) -> None:
     """The summary, as Markdown."""
-    print(f"\nPictures and records are in {OUTPUT}\n")
+    print(f"\nPictures and records are in {OUTPUT}")
+    print(
+        "The model that comes along is a toy: look at coffee_box.png and rocket_box.png, where it "
+        "finds parts of\nthe cup and of the rocket only. Meta's models, fetched on first use, do "
+        "much better.\n"
+    )
     print("| picture | asked | masks | best predicted IoU | seconds | file |")
     print("|---|---|---|---|---|---|")
     for row in rows:
