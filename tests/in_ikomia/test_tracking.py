@@ -40,14 +40,15 @@ def boxes(number: int) -> list[list[int]]:
 
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the detector of `chains` finds: a bright square that jumps to the right."""
+    """Squares that come one after the other; the detector of `chains` sees the brightest only."""
     import cv2
 
     path = tmp_path_factory.mktemp("clips") / "moving.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (128, 96))
-    for left in (16, 48, 80):
-        picture = np.zeros((96, 128, 3), np.uint8)
-        picture[32:64, left : left + 32] = 255
+    picture = np.zeros((96, 128, 3), np.uint8)
+    for left, top in ((8, 8), (56, 40), (104, 72)):
+        picture[picture > 0] = 150  # those before stay where they are
+        picture[top : top + 16, left : left + 16] = 255
         writer.write(picture)
     writer.release()
     return path
@@ -234,7 +235,7 @@ class TestDetectors:
         self, moving: Path, rule: str, every: int, expected: list[set[int]]
     ) -> None:
         workflow, ours = self.chain(
-            video_mode="track", new_objects=rule, redetect_every=every, match_iou=0.99
+            video_mode="track", new_objects=rule, redetect_every=every, match_iou=1.0
         )
         records = Watched(workflow, ours).on(path=str(moving))
         assert [set(seen(one)) for one in records] == expected
