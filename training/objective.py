@@ -20,6 +20,10 @@ _AREA_FLOOR = 48.0
 _MEAN_SHARE = 0.05
 _KEEP_MASK_PROMPT = 0.75
 _CORRECTION_WEIGHT = 0.5
+_MASK_PROMPT_WEIGHT = 0.4
+# How far a mask prompt strays from the mask: standard deviation of its shift, most of its blur.
+_ROUGH_SHIFT_CELLS = 1.5
+_ROUGH_BLUR_CELLS = 3
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def training_step(
     )
     box_answer = _ask(network, embedding, boxes)
     box_loss, box_ious = _known_object_loss(box_answer, batch.box_masks_nhw, candidates=0.3)
-    loss = click_loss + box_loss
+    loss = click_loss + box_loss + _mask_prompt_loss(network, embedding, boxes, generator)
 
     corrected = []
     chosen = 1 + click_answer.scores[:, 1:].argmax(dim=1)
@@ -140,6 +144,42 @@ def _questions(
         n // pictures
     )
     return _Questions(picture_of_n, points_nkx2, labels.expand(n, k), masks_nhw)
+
+
+def _mask_prompt_loss(
+    network: SAM2Base, embedding: Embedding, questions: _Questions, generator: torch.Generator
+) -> Tensor:
+    """Asks for one mask a picture by a rough copy of it and no point, as a tracked object is."""
+    asked = questions.some(1, len(embedding.features))
+    rough = rough_logits(asked.masks_nhw, generator)
+    n = len(rough)
+    nowhere = torch.zeros((n, 1, 2), device=rough.device)
+    no_label = torch.full((n, 1), -1, device=rough.device, dtype=torch.int32)
+    answer = decode(network, embedding, asked.picture_of_n, nowhere, no_label, rough)
+    loss, _ = _known_object_loss(answer, asked.masks_nhw, candidates=0.3)
+    return _MASK_PROMPT_WEIGHT * loss
+
+
+def rough_logits(masks_nhw: Tensor, generator: torch.Generator) -> Tensor:
+    """Makes mask prompts out of right answers: shifted, swollen or shrunk, and blurred.
+
+    Args:
+        masks_nhw: Covered shares, 0 to 1.
+        generator: CPU generator.
+
+    Returns:
+        Nx1xhxw logits; where they are above zero differs from the masks by some cells.
+    """
+    rough = torch.empty_like(masks_nhw)
+    for k, mask in enumerate(masks_nhw):
+        dy, dx = (torch.randn(2, generator=generator) * _ROUGH_SHIFT_CELLS).round().int().tolist()
+        width = 1 + 2 * int(torch.randint(0, _ROUGH_BLUR_CELLS + 1, (), generator=generator))
+        level = float(torch.empty(()).uniform_(0.3, 0.7, generator=generator))
+        moved = torch.roll(mask, (dy, dx), dims=(0, 1))
+        blurred = avg_pool2d(moved[None, None], width, 1, width // 2, count_include_pad=False)
+        rough[k] = blurred[0, 0] - level
+    strength = torch.empty(len(rough)).uniform_(6, 30, generator=generator).to(rough.device)
+    return (rough * strength[:, None, None])[:, None]
 
 
 def _ask(network: SAM2Base, embedding: Embedding, questions: _Questions) -> Decoded:
