@@ -30,7 +30,7 @@ from tests.videos import (
 
 Logits = dict[tuple[int, int], Tensor]
 
-BATCH_TOLERANCE = 1e-5
+BATCH_TOLERANCE = 1e-5  # of the largest logit: those of the bundled network go to hundreds
 
 BOX = ObjectPrompt(box_xyxy_px=(14.0, 17.0, 38.0, 41.0))
 POINT = ObjectPrompt(points_xy_px=((58.0, 48.0),), labels=(1,))
@@ -95,7 +95,8 @@ def test_objects_together_are_equal_but_for_rounding() -> None:
     script: Script = {0: FIRST, 2: {9: LATER}, 3: {7: POINTS}}
     theirs = meta_logits(network, frames, script)
     ours = our_logits(track_clip(network, frames, script, TrackingSettings(frame_count=6)))
-    assert 0 < largest_difference(ours, theirs) <= BATCH_TOLERANCE
+    largest = max(float(logits.abs().max()) for logits in theirs.values())
+    assert 0 < largest_difference(ours, theirs) <= BATCH_TOLERANCE * largest
     assert all(bool(((ours[key] > 0) == (theirs[key] > 0)).all()) for key in ours)
 
 
@@ -148,7 +149,7 @@ def test_flags_of_post_processing(wanted: bool) -> None:
 
 
 def test_the_length_of_a_short_clip_counts() -> None:
-    network, frames = rough_nano_network(), clip(5)
+    network, frames = nano_network(), clip(5)
     theirs = meta_logits(network, frames, {0: {7: BOX}})
     untold = our_logits(track_clip(network, frames, {0: {7: BOX}}))
     assert largest_difference(untold, theirs) > 0
