@@ -141,7 +141,7 @@ class TestFiltered:
     def test_refuses_what_needs_another_search(
         self, keeping_nothing: Engine, asked: GridSettings
     ) -> None:
-        floors = replace(GRID, pred_iou_thresh=0.5, stability_score_thresh=0.8)
+        floors = replace(GRID, pred_iou_thresh=0.5, stability_score_thresh=0.94)
         kept = keeping_nothing.candidates(PICTURE, floors)
         assert not kept.serves(asked)
         with pytest.raises(ValueError, match=r"^Kept candidates answer settings that filter"):
