@@ -245,7 +245,10 @@ def numbered(
         return labels_hw
     tracks, owners = segmentation.video.tracks, segmentation.ranked[0].object_index
     numbers = np.array([0, *(tracks[owner].track_id for owner in owners)])
-    return numbers.astype(np.min_scalar_type(numbers.max()))[labels_hw]
+    numbered_hw: npt.NDArray[np.integer] = numbers.astype(np.min_scalar_type(numbers.max()))[
+        labels_hw
+    ]
+    return numbered_hw
 
 
 def painted(
