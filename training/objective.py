@@ -151,7 +151,8 @@ def _mask_prompt_loss(
 ) -> Tensor:
     """Asks for one mask a picture by a rough copy of it and no point, as a tracked object is."""
     asked = questions.some(1, len(embedding.features))
-    rough = rough_logits(asked.masks_nhw, generator)
+    size = network.sam_prompt_encoder.mask_input_size[-1]
+    rough = rough_logits(_to_size(asked.masks_nhw, size), generator)
     n = len(rough)
     nowhere = torch.zeros((n, 1, 2), device=rough.device)
     no_label = torch.full((n, 1), -1, device=rough.device, dtype=torch.int32)

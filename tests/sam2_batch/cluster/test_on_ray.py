@@ -120,7 +120,8 @@ class TestOnRay:
         said, trouble = second.communicate(timeout=_WAIT_S)
         assert second.returncode == 0, trouble
         assert "0 failed" in said
-        assert trouble == ""
+        # Ray's own word on the variable that keeps it quiet is the only line.
+        assert [line for line in trouble.splitlines() if "RAY_BACKEND_LOG_LEVEL" not in line] == []
         assert tables(plain, photos, "-r") == 0
         for table in ("pictures", "masks"):
             drop = ("seconds", "shard", "predicted_iou")  # of other numbers of threads
