@@ -1,4 +1,4 @@
-"""Makes docs/images/page.png, the page at work in a real browser: `python -m scripts.page_shot`."""
+"""Makes docs/images/page.jpg, the page at work in a real browser: `python -m scripts.page_shot`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from skimage.data import coffee
 
-TARGET = Path("docs/images/page.png")
+TARGET = Path("docs/images/page.jpg")
 WIDTH, HEIGHT = 1280, 760
 SIDES_PX = (600, 400)
 PATIENCE_MS = 120_000
 CUP = (300, 150)
-SPOON_BOX = (395, 235, 560, 335)
+SPOON_BOX = (322, 236, 392, 328)
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def shoot(address: str) -> None:
         answered(tab, 2)
         tab.mouse.move(*place(tab, *CUP))
         tab.wait_for_timeout(500)
-        tab.screenshot(path=TARGET)
+        tab.screenshot(path=TARGET, type="jpeg", quality=85)
         browser.close()
 
 
