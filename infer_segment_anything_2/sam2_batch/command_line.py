@@ -45,7 +45,7 @@ from infer_segment_anything_2.sam2_batch.prompts_file import (
 )
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
 from infer_segment_anything_2.sam2_batch.tables import run_results, run_tables, wants_tables
-from infer_segment_anything_2.sam2_batch.terminal import Progress, duration, log_shown
+from infer_segment_anything_2.sam2_batch.terminal import Progress, duration, log_shown, not_shown
 from infer_segment_anything_2.sam2_batch.track_command import run_track
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
 from infer_segment_anything_2.sam2_reading.tiff_files import georeference_of
@@ -231,7 +231,7 @@ def _segment_all(
     segmenter = Segmenter(asks_again=False)
     begun_s = time.monotonic()
     # Before there are bars: a download draws its own, if none is to be told of it.
-    segmenter.load(parameters, _not_shown if options.quiet else None)
+    segmenter.load(parameters, not_shown if options.quiet else None)
     if options.overwrite:
         results.forget(pictures)
     results.prepare()
@@ -252,10 +252,6 @@ def _segment_all(
             f"{duration(time.monotonic() - begun_s)}"
         )
     return EXIT_SOME_FAILED if failures else EXIT_DONE
-
-
-def _not_shown(_stage: str, _done: int, _total: int) -> None:
-    """Stands for a bar that nobody wants to see."""
 
 
 def _tell(done: PictureDone, took_s: float, progress: Progress, *, verbose: bool) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 
-__all__ = ["FrameProgress", "Progress", "duration", "log_shown"]
+__all__ = ["FrameProgress", "Progress", "duration", "log_shown", "not_shown"]
 
 _LOGGER = logging.getLogger("ikomia.infer_segment_anything_2")
 
@@ -116,3 +116,7 @@ class FrameProgress:
     def complain(self, line: str) -> None:
         """Writes a line to standard error, above the bar."""
         tqdm.write(line, file=sys.stderr)
+
+
+def not_shown(_stage: str, _done: int, _total: int) -> None:
+    """Stands for a bar that nobody wants to see."""

@@ -9,13 +9,14 @@ from functools import partial
 
 from infer_segment_anything_2.errors import ExportError, ParameterError, PromptError
 from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.sam2_batch.done_marks import settings_of
 from infer_segment_anything_2.sam2_batch.exit_codes import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
     EXIT_SOME_FAILED,
     EXIT_WRONG_CALL,
 )
-from infer_segment_anything_2.sam2_batch.terminal import FrameProgress, duration
+from infer_segment_anything_2.sam2_batch.terminal import FrameProgress, duration, not_shown
 from infer_segment_anything_2.sam2_batch.track_flags import TRACK_KEYS
 from infer_segment_anything_2.sam2_batch.track_folder import TrackFolder
 from infer_segment_anything_2.sam2_batch.track_formats import (
@@ -28,9 +29,6 @@ from infer_segment_anything_2.sam2_batch.video_finding import FoundVideo, find_v
 from infer_segment_anything_2.segmentation import Segmenter
 
 __all__ = ["run_track"]
-
-# These change how the work is done, not what comes out.
-_WITHOUT_EFFECT = frozenset({"cuda", "points_per_batch"})
 
 
 def run_track(options: argparse.Namespace, parameters: Parameters) -> int:
@@ -76,9 +74,9 @@ def _settings(
     options: argparse.Namespace, parameters: Parameters, found: FoundVideo
 ) -> dict[str, object]:
     """What decides how results look, in JSON types."""
-    texts = parameters.to_strings()
+    texts = settings_of(parameters)
     return {
-        **{key: texts[key] for key in sorted(TRACK_KEYS - _WITHOUT_EFFECT) if key in texts},
+        **{key: text for key, text in texts.items() if key in TRACK_KEYS},
         "both_ways": options.both_ways,
         "frame_count": options.frame_count,
         "fps": options.fps if found.frames_digest else None,
@@ -91,7 +89,7 @@ def _track(
     video, paths = found.video, folder.paths_of(found)
     name = folder.name_of(found)
     segmenter = Segmenter(asks_again=False)
-    segmenter.load(parameters, _not_shown if options.quiet else None)
+    segmenter.load(parameters, not_shown if options.quiet else None)
     folder.begin(found)
     done = VideoDone()
     begun_s = time.monotonic()
@@ -143,7 +141,3 @@ def _told(
         if options.verbose:
             print(f"  -> {', '.join(map(str, folder.paths_of(found).values()))}")
     return EXIT_DONE
-
-
-def _not_shown(_stage: str, _done: int, _total: int) -> None:
-    """Stands for a bar that nobody wants to see."""

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer_segment_anything_2.prompts import Polygon
+from infer_segment_anything_2.sam2_engine.image.part import PicturePart
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
 __all__ = [
@@ -36,7 +37,7 @@ _EDGE_TOLERANCE_PX = 20
 
 
 @dataclass(frozen=True)
-class Crop:
+class Crop(PicturePart):
     """A part of the picture that the network sees on its own.
 
     Attributes:
@@ -45,25 +46,8 @@ class Crop:
         keeps_cut_masks: Whether masks that its edge cuts are kept: those of tiles are put together.
     """
 
-    box_xyxy_px: tuple[int, int, int, int]
     layer: int
     keeps_cut_masks: bool = False
-
-    @property
-    def xy_px(self) -> tuple[int, int]:
-        """The upper left pixel."""
-        return self.box_xyxy_px[:2]
-
-    @property
-    def hw(self) -> tuple[int, int]:
-        """Height and width."""
-        left, top, right, bottom = self.box_xyxy_px
-        return bottom - top, right - left
-
-    def cut(self, image_hwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Returns the part of a picture, as a view."""
-        left, top, right, bottom = self.box_xyxy_px
-        return image_hwc[top:bottom, left:right]
 
 
 def make_crops(image_hw: tuple[int, int], n_layers: int, overlap_ratio: float) -> list[Crop]:

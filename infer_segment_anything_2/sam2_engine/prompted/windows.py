@@ -7,12 +7,9 @@ share an encoding, and so do two clicks on one object.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from infer_segment_anything_2.prompts import BoxXyxy
+from infer_segment_anything_2.sam2_engine.image.part import PicturePart
 
 __all__ = ["Window", "around", "cut_sides", "grown", "is_small", "window_around"]
 
@@ -31,31 +28,8 @@ _GROWTH = 0.5
 _SMALL = 0.25
 
 
-@dataclass(frozen=True)
-class Window:
-    """A part of a picture.
-
-    Attributes:
-        box_xyxy_px: Left, top, and one past right and bottom; at least one pixel.
-    """
-
-    box_xyxy_px: tuple[int, int, int, int]
-
-    @property
-    def xy_px(self) -> tuple[int, int]:
-        """The upper left pixel."""
-        return self.box_xyxy_px[:2]
-
-    @property
-    def hw(self) -> tuple[int, int]:
-        """Height and width."""
-        left, top, right, bottom = self.box_xyxy_px
-        return bottom - top, right - left
-
-    def cut(self, image_hwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Returns that part of a picture, as a view."""
-        left, top, right, bottom = self.box_xyxy_px
-        return image_hwc[top:bottom, left:right]
+class Window(PicturePart):
+    """The part of a picture in which an object is asked for once more."""
 
 
 def around(*boxes: BoxXyxy) -> BoxXyxy:
