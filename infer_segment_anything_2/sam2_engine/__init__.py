@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from infer_segment_anything_2.sam2_engine.hardware.forking import free_children
+from infer_segment_anything_2.sam2_engine.hardware.waiting import short_spinning
 
 if TYPE_CHECKING:
     from infer_segment_anything_2.sam2_engine.engine import Engine
@@ -102,4 +103,5 @@ def __getattr__(name: str) -> Any:
     """Imports a public name from its module."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    with short_spinning():
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
