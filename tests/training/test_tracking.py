@@ -5,6 +5,8 @@ import pytest
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
+from infer_segment_anything_2.parameters import DEMO_MODEL_NAME, Parameters
+from infer_segment_anything_2.segmentation import Segmenter
 from training.clips import Clip, draw_clip
 from training.evaluate_tracking import TrackScores, boundary_f, score_clip
 from training.network import build_network, decode, embed, normalise
@@ -79,13 +81,25 @@ class TestLesson:
 
 
 class TestScoreClip:
-    def test_gives_a_row_an_object_and_frame(self, network: SAM2Base, pooled: PooledClip) -> None:
-        scores = TrackScores()
+    def test_gives_a_row_an_object_and_frame(self, pooled: PooledClip) -> None:
         clip: Clip = pooled.clip
-        score_clip(network.eval(), clip, scores, by_mask=True)
-        assert len(scores.j) == len(scores.f) == len(scores.presence) == len(scores.stays) > 0
-        assert len(scores.j) % 2 == 0
+        parameters = Parameters(model_name=DEMO_MODEL_NAME, cuda=False)
+        scores = score_clip(Segmenter(asks_again=False), parameters, clip)
+        later_frames = len(clip.images_thwc) - 1
+        assert len(scores.j) > 0 and len(scores.j) % later_frames == 0
+        assert len(scores.j) == len(scores.f) == len(scores.presence) == len(scores.switched)
         assert 0 <= scores.figures()["j_and_f"] <= 1
+
+
+class TestTrackScores:
+    def test_tell_a_mask_that_went_over_to_another_object(self) -> None:
+        wanted_nhw = np.zeros((2, 20, 20), bool)
+        wanted_nhw[0, :, :8] = wanted_nhw[1, :, 12:] = True
+        scores = TrackScores()
+        scores.add(wanted_nhw, wanted_nhw, np.ones(2, bool))
+        scores.add(np.stack([wanted_nhw[1], wanted_nhw[1]]), wanted_nhw, np.ones(2, bool))
+        assert scores.switched == [False, False, True, False]
+        assert scores.figures()["identity_switched"] == 0.25
 
 
 class TestJaccard:
