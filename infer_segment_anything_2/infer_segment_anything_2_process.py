@@ -17,12 +17,12 @@ from ikomia import core, dataprocess
 from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import CancelledError
 from infer_segment_anything_2.parameters import Parameters, check_names, stringify
-from infer_segment_anything_2.request import TEXT_KEYS, objects_of, raise_first, text_errors
-from infer_segment_anything_2.sam2_following.frame_following import VideoFrame
-from infer_segment_anything_2.sam2_following.session import VideoSession
+from infer_segment_anything_2.request import TEXT_KEYS, raise_first, text_errors
+from infer_segment_anything_2.sam2_host.followed_video import FollowedVideo
 from infer_segment_anything_2.sam2_host.graphics import (
     drawn_prompts,
     drawn_regions,
+    is_fed,
     mask_prompt,
 )
 from infer_segment_anything_2.sam2_host.outputs import (
@@ -39,12 +39,7 @@ from infer_segment_anything_2.sam2_host.outputs import (
 )
 from infer_segment_anything_2.sam2_host.progress import RunProgress
 from infer_segment_anything_2.sam2_host.same_picture import SamePictures
-from infer_segment_anything_2.sam2_host.video_input import (
-    frame_count,
-    frame_number,
-    is_video,
-    seen_frame,
-)
+from infer_segment_anything_2.sam2_host.video_input import frame_number, is_video
 from infer_segment_anything_2.sam2_host.warnings_shown import Warnings, show_warnings
 from infer_segment_anything_2.sam2_reading.tiff_files import misread_by_ikomia
 from infer_segment_anything_2.sam2_results.painting import (
@@ -66,9 +61,6 @@ MASK_INPUT = 2
 RANKS = (1, 2, 3)
 LABEL_OUTPUT = 4
 RECORDS_OUTPUT = 5
-# The host's name of graphics that a task in front made; those drawn or set are "GraphicsInput". A
-# detector that finds nothing asks for nothing, not for everything.
-_NAME_OF_FED_GRAPHICS = "GraphicsOutput"
 
 logger = logging.getLogger(f"ikomia.{NAME}")
 
@@ -123,7 +115,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         self.add_output(RecordsIO())
         self.is_stopping = False
         self._segmenter = Segmenter()
-        self._video = VideoSession(self._segmenter)
+        self._video = FollowedVideo(self._segmenter)
         self._warnings = Warnings()
         self._same_pictures = SamePictures()
         show_warnings()
@@ -157,6 +149,8 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
     def stop(self) -> None:
         """Ends the run between two steps of work."""
         self.is_stopping = True
+        for note in self._video.write():
+            self._warn(note)
         super().stop()
 
     def init_long_process(self) -> None:
@@ -221,7 +215,8 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         ):
             self._follow(values)
         else:
-            self._video.forget()
+            for note in self._video.end():
+                self._warn(note)
             self._segment_picture(values)
 
     def _is_prompted(self) -> bool:
@@ -231,7 +226,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
         for: what it finds later must not be lost.
         """
         values, graphics = self.get_param_object().values, self.get_input(1)
-        if graphics.name == _NAME_OF_FED_GRAPHICS:
+        if is_fed(graphics):
             return False
         texts = (values.input_point, values.input_box, values.input_objects)
         return (
@@ -242,41 +237,13 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
 
     def _follow(self, values: Parameters) -> None:
         """Follows objects into this frame of a video."""
-        source = self.get_input(0)
-        (image_rgb_hwc, seen), n_frames = seen_frame(source), frame_count(source)
-        number, step = self._video.number_of(seen), self._video.step(seen)
         progress = RunProgress(self)
-        frame, notes = self._asked(values, image_rgb_hwc, n_frames, number)
-        followed = self._video.follow(seen, frame, values, progress)
+        inputs = (self.get_input(0), self.get_input(1), self.get_input(MASK_INPUT))
+        segmentation = self._video.follow(*inputs, values, progress)
         progress.finish()
-        for note in (*notes, *followed.segmentation.notes):
+        for note in segmentation.notes:
             self._warn(note)
-        if step == "first":
-            logger.info("Following objects through %s", seen.source or "pictures one by one")
-        if number + 1 == n_frames:
-            logger.info("Followed objects through all %d frames of %s", n_frames, seen.source)
-        self._show(followed.segmentation)
-
-    def _asked(
-        self,
-        values: Parameters,
-        image_rgb_hwc: npt.NDArray[np.uint8],
-        n_frames: int | None,
-        number: int,
-    ) -> tuple[VideoFrame, list[str]]:
-        """The frame with all that is prompted, and what there is to say of it."""
-        image_hw = (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1])
-        points, boxes = drawn_prompts(self.get_input(1))
-        detections = None
-        if self.get_input(1).name == _NAME_OF_FED_GRAPHICS:
-            found, _ = objects_of(Parameters(), image_hw, drawn_points=points, drawn_boxes=boxes)
-            detections, points, boxes = tuple(found), [], []
-        # A mask that comes with every frame is a prompt of the first only.
-        mask = mask_prompt(self.get_input(MASK_INPUT)) if number <= values.prompt_frame else None
-        prompts, notes = objects_of(
-            values, image_hw, drawn_points=points, drawn_boxes=boxes, mask=mask
-        )
-        return VideoFrame(image_rgb_hwc, tuple(prompts), detections, n_frames), notes
+        self._show(segmentation)
 
     def _segment_picture(self, values: Parameters) -> None:
         if note := self._same_pictures.note(
@@ -293,7 +260,7 @@ class InferSegmentAnything2(dataprocess.CInstanceSegmentationTask):
             progress,
             mask=mask_prompt(self.get_input(MASK_INPUT)),
             drawn_regions=drawn_regions(self.get_input(1)),
-            only_prompted=self.get_input(1).name == _NAME_OF_FED_GRAPHICS,
+            only_prompted=is_fed(self.get_input(1)),
         )
         progress.finish()
         source = self.get_input(0).source_file_path

@@ -68,6 +68,7 @@ PRESETS: dict[Preset, dict[str, Value]] = {
 }
 
 VideoMode = Literal["auto", "track", "frames"]
+TrackSize = Literal["full", "768", "512", "256"]
 NewObjects = Literal["first", "unmatched", "every"]
 
 _MOST_PIXELS = 2_000_000_000
@@ -588,6 +589,37 @@ class Parameters:
             "Which frames are remembered besides the prompted ones: meta takes the last six, as "
             "Meta does; confident the last six in which the object was there and its mask rated "
             "above 0.5, for objects that hide or have doubles."
+        ),
+    )
+    track_size: TrackSize = _row(
+        "full",
+        group="video",
+        label="Picture size for following",
+        words=(
+            "The side in pixels at which the network sees the frames while it follows objects. "
+            "full is the network's own (1024, of sam2_demo_nano 512) and gives Meta's masks. "
+            "Smaller is several times faster, and loses small objects and edges."
+        ),
+    )
+    frame_step: int = _row(
+        1,
+        group="video",
+        label="Look at every",
+        words=(
+            "Objects are looked for on every so many-th frame, and on prompted ones. The frames "
+            "between show what was found last. 1 is every frame."
+        ),
+        minimum=1,
+        maximum=_MOST_FRAMES,
+    )
+    masklet_folder: str = _row(
+        "",
+        group="video",
+        label="Folder for masklets",
+        words=(
+            "In Ikomia: a folder for the masks of all frames of a followed video, one JSON file of "
+            "SA-V's format a video. It is written behind the last frame, at a stop, and when "
+            "another video begins. Empty writes none."
         ),
     )
 

@@ -212,7 +212,8 @@ def tracking_settings(parameters: Parameters, n_frames: int | None) -> TrackingS
     return TrackingSettings(
         max_prompted_frames=parameters.max_prompted_frames,
         memory_rule=parameters.memory_rule,
-        frame_count=n_frames,
+        # The tracker sees those frames only that are looked at.
+        frame_count=n_frames and -(-n_frames // parameters.frame_step),
         mask_threshold=parameters.mask_threshold,
         stability_score_offset=parameters.stability_score_offset,
         prefer_stable=parameters.apply_postprocessing,

@@ -21,6 +21,7 @@ from infer_segment_anything_2.request import (
     regions_of,
     tile_settings,
 )
+from infer_segment_anything_2.sam2_engine.hardware.waiting import short_spinning
 from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.prompted.refinement import Answered, starts_for
@@ -59,6 +60,7 @@ class Segmenter:
         if not asks_again:
             self._engine_options["candidate_bytes"] = 0
         self._engine: Engine | None = None
+        self._video_engine: Engine | None = None
         self._answered: Answered | None = None
 
     def load(self, parameters: Parameters, on_progress: OnStage | None = None) -> Engine:
@@ -68,13 +70,39 @@ class Segmenter:
             DependencyError: torch, or a package that it needs, is missing.
             CheckpointError: The weights are not there and cannot be fetched, or are unusable.
         """
+        self._engine = self._engine_for(self._engine, parameters, None, on_progress)
+        return self._engine
+
+    def load_for_video(self, parameters: Parameters, on_progress: OnStage | None = None) -> Engine:
+        """The engine that follows objects: that of pictures, or one that sees less of them.
+
+        Raises:
+            DependencyError: torch, or a package that it needs, is missing.
+            CheckpointError: The weights are not there and cannot be fetched, or are unusable.
+        """
+        if parameters.track_size == "full":
+            self._video_engine = None
+            return self.load(parameters, on_progress)
+        size_px = int(parameters.track_size)
+        self._video_engine = self._engine_for(self._video_engine, parameters, size_px, on_progress)
+        return self._video_engine
+
+    def _engine_for(
+        self,
+        engine: Engine | None,
+        parameters: Parameters,
+        image_size_px: int | None,
+        on_progress: OnStage | None,
+    ) -> Engine:
+        """The engine, if it is of what is asked for; else a new one."""
         try:
-            from infer_segment_anything_2.sam2_engine.engine import Engine
-            from infer_segment_anything_2.sam2_engine.hardware.devices import (
-                choose_device,
-                choose_precision,
-            )
-            from infer_segment_anything_2.sam2_engine.network.loading import load_model
+            with short_spinning():
+                from infer_segment_anything_2.sam2_engine.engine import Engine
+                from infer_segment_anything_2.sam2_engine.hardware.devices import (
+                    choose_device,
+                    choose_precision,
+                )
+                from infer_segment_anything_2.sam2_engine.network.loading import load_model
         except ImportError as error:
             raise DependencyError(
                 f"A package that the network needs does not load: {error}; install what "
@@ -86,11 +114,12 @@ class Segmenter:
             parameters.model_path,
             device=device,
             precision=choose_precision(parameters.precision, device),
+            image_size_px=image_size_px,
             progress=_stage(on_progress, "download"),
         )
-        if self._engine is None or self._engine.model is not model:
-            self._engine = Engine(model, **self._engine_options)
-        return self._engine
+        if engine is None or engine.model is not model:
+            return Engine(model, **self._engine_options)
+        return engine
 
     def segment(
         self,

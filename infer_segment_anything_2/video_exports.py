@@ -66,13 +66,14 @@ class ClipFacts:
     Attributes:
         name: The video's name, without folders and ending.
         image_hw: Height and width of the frames in pixels.
-        times_s: Per frame, when it is shown, in seconds from the first one.
+        times_s: Per frame, when it is shown, in seconds from the first one; None where that is
+            not known.
         categories: Class names by object id; "object" where there is none.
     """
 
     name: str
     image_hw: tuple[int, int]
-    times_s: Sequence[float]
+    times_s: Sequence[float | None]
     categories: Mapping[int, str] = field(default_factory=dict)
 
     def category_of(self, object_id: int) -> str:
@@ -239,7 +240,7 @@ def write_boxes(path: Path, masklets: Masklets, facts: ClipFacts) -> None:
         for object_id, sighting in frame_sightings(masklets, number).items():
             row = {
                 "frame": number,
-                "time_s": f"{time_s:.6f}".rstrip("0").rstrip("."),
+                "time_s": "" if time_s is None else f"{time_s:.6f}".rstrip("0").rstrip("."),
                 "object_id": object_id,
                 "category": facts.category_of(object_id),
                 "state": sighting.kind,

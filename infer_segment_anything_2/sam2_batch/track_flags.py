@@ -17,6 +17,7 @@ _OF_NO_VIDEO = frozenset(
     {
         *("input_size_percent", "multimask_output", "refine"),
         *("new_objects", "match_iou", "redetect_every"),
+        "masklet_folder",  # --format masklets is the same
     }
 )
 TRACK_KEYS = frozenset(row.key for row in ROWS) - _OF_NO_VIDEO

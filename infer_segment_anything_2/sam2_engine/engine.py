@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -81,6 +82,8 @@ class Engine:
         self._tracker = Tracker(model.network, model.precision)
         # Alone, so that a video does not push the pictures out, and a paused frame is still there.
         self._last_frame: Embedding | None = None
+        # More objects of a video did not fit into memory at once, and are not tried again.
+        self._most_objects_at_once: int | None = None
 
     @full_teams()
     def embed(
@@ -289,14 +292,24 @@ class Engine:
             DeviceError: The memory does not suffice.
             PromptError: A prompt is empty, or the frame has another size than those before.
         """
-        with self._memory_for("track objects through one frame"):
-            return self._tracker.track(
-                partial(self._embed_frame, image_rgb_hwc),
-                (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
-                state,
-                prompts or {},
-                settings or TrackingSettings(),
-            )
+        settings = settings or TrackingSettings()
+        with self._memory_for("track one object through one frame"):
+            while True:
+                at_once = min(
+                    settings.batch_objects, self._most_objects_at_once or settings.batch_objects
+                )
+                try:
+                    return self._tracker.track(
+                        partial(self._embed_frame, image_rgb_hwc),
+                        (image_rgb_hwc.shape[0], image_rgb_hwc.shape[1]),
+                        state,
+                        prompts or {},
+                        replace(settings, batch_objects=at_once),
+                    )
+                except (MemoryError, RuntimeError) as error:
+                    if at_once == 1 or not is_out_of_memory(error):
+                        raise
+                self._most_objects_at_once = at_once // 2
 
     def _embed_frame(self, image_rgb_hwc: npt.NDArray[np.uint8]) -> Embedding:
         """The features of a frame; those of the last one and of cached pictures are there."""

@@ -65,6 +65,7 @@ class VideoState:
         asked: The prompts that have counted.
         names: Class name and colour of each object, as far as prompts gave any.
         absent_for: For how many frames in a row each absent object is so.
+        found: What was found last, for frames that are not looked at.
     """
 
     frame: int = 0
@@ -72,6 +73,7 @@ class VideoState:
     asked: Asked = field(default_factory=Asked)
     names: Mapping[int, ObjectPrompt] = field(default_factory=dict)
     absent_for: Mapping[int, int] = field(default_factory=dict)
+    found: TrackedFrame | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,7 @@ def follow(
 
     parameters = parameters.with_preset()
     check_frames(frame.prompts, frame.n_frames)
-    engine = segmenter.load(parameters, on_progress)
+    engine = segmenter.load_for_video(parameters, on_progress)
     before = state.tracker or TrackerState()
     due = due_at(state.frame, frame.prompts, state.asked.done, parameters.prompt_frame)
     if _is_everything_asked(state, frame, parameters):
@@ -123,12 +125,15 @@ def follow(
         asked = replace(asked, done=asked.done | frozenset(late))
         notes += [_past(prompt, state.frame) for prompt in late]
     settings = tracking_settings(parameters, frame.n_frames)
-    tracked = engine.track(before, frame.image_rgb_hwc, by_id, settings)
-    detected, asked = _by_detector(state, frame, parameters, tracked, asked)
-    if detected:
-        detected, more = _bounded({**detected, **by_id}, before, parameters.max_objects)
-        by_id, notes = detected, [*notes, *more]
+    if _is_passed_over(state, frame, by_id, parameters) and state.found is not None:
+        tracked = replace(state.found, prompted_ids=frozenset())
+    else:
         tracked = engine.track(before, frame.image_rgb_hwc, by_id, settings)
+        detected, asked = _by_detector(state, frame, parameters, tracked, asked)
+        if detected:
+            detected, more = _bounded({**detected, **by_id}, before, parameters.max_objects)
+            by_id, notes = detected, [*notes, *more]
+            tracked = engine.track(before, frame.image_rgb_hwc, by_id, settings)
     names = names_of(state.names, by_id)
     absent_for = _absences(state.absent_for, tracked)
     found = _segmentation(engine, frame, state.frame, tracked, by_id, names, absent_for, parameters)
@@ -137,8 +142,23 @@ def follow(
         tracker = tracker.without(
             number for number, n in absent_for.items() if n >= parameters.forget_after
         )
-    following = VideoState(state.frame + 1, tracker, asked, names, absent_for)
+    following = VideoState(state.frame + 1, tracker, asked, names, absent_for, tracked)
     return Followed(replace(found, notes=tuple(notes)), following, tracked)
+
+
+def _is_passed_over(
+    state: VideoState,
+    frame: VideoFrame,
+    by_id: Mapping[int, ObjectPrompt],
+    parameters: Parameters,
+) -> bool:
+    """Whether this is a frame between those that are looked at."""
+    if by_id or (state.frame - parameters.prompt_frame) % parameters.frame_step == 0:
+        return False
+    new = parameters.new_objects
+    looks_at_boxes = new != "first" and state.frame % parameters.redetect_every == 0
+    nobody_yet = state.found is None or not state.found.presence
+    return not (frame.detections and (looks_at_boxes or nobody_yet))
 
 
 def _past(prompt: ObjectPrompt, frame: int) -> str:

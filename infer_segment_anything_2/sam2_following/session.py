@@ -68,7 +68,7 @@ class VideoSession:
         Raises:
             SegmentAnythingError: See :func:`.following.follow`. What was followed before stays.
         """
-        model = self._segmenter.load(parameters, on_progress).model
+        model = self._segmenter.load_for_video(parameters, on_progress).model
         if model is not self._model:  # what another network remembers means nothing to this one
             self.forget()
         start = self._start(seen)

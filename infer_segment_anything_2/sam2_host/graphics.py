@@ -11,11 +11,18 @@ from ikomia import core, dataprocess
 
 from infer_segment_anything_2.prompts import ColourRgb, DrawnBox, DrawnPoint, Polygon
 
-__all__ = ["drawn_prompts", "drawn_regions", "mask_prompt"]
+__all__ = ["drawn_prompts", "drawn_regions", "is_fed", "mask_prompt"]
 
 _LOGGER = logging.getLogger("ikomia.infer_segment_anything_2")
 _LABEL_TYPES = frozenset({core.IODataType.IMAGE_LABEL, core.IODataType.VIDEO_LABEL})
 _FEWEST_CORNERS = 3
+# The host's name of graphics that a task in front made; those drawn or set are "GraphicsInput".
+_NAME_OF_FED_GRAPHICS = "GraphicsOutput"
+
+
+def is_fed(graphics: dataprocess.CGraphicsInput) -> bool:
+    """Whether a task in front made them: if it finds nothing, nothing is asked, not everything."""
+    return bool(graphics.name == _NAME_OF_FED_GRAPHICS)
 
 
 def drawn_prompts(

@@ -272,3 +272,50 @@ class TestSavedVideo:
         plain_bgr = frame(0)[..., ::-1].astype(int)
         assert np.abs(shown_bgr[30, 30] - plain_bgr[30, 30]).max() > 40  # on the first object
         assert np.abs(shown_bgr[5, 5] - plain_bgr[5, 5]).max() < 20
+
+
+class TestMaskletFolder:
+    def test_holds_the_masks_of_all_frames_behind_the_last(
+        self, watched: Callable[..., Watched], clip: Path, tmp_path: Path
+    ) -> None:
+        video = watched(input_box=boxes(0), masklet_folder=str(tmp_path / "masks"))
+        records = video.on(path=str(clip))
+        (path,) = (tmp_path / "masks").iterdir()
+        content = json.loads(path.read_text())
+        assert path.name == "a_masklets.json"
+        assert content["video_frame_count"] == N_FRAMES and content["masklet_id"] == [1, 2]
+        sizes = [[one["area"] for one in frame["masks"]] for frame in records]
+        assert [len(one) for one in content["masklet_presence"]] == [2] * N_FRAMES
+        assert all(map(any, sizes))
+
+    def test_holds_what_was_followed_until_a_stop(
+        self, new_workflow: Callable[..., tuple[Any, Any]], tmp_path: Path
+    ) -> None:
+        workflow, task = new_workflow(
+            input_box=boxes(0), video_mode="track", masklet_folder=str(tmp_path)
+        )
+        for number in range(2):
+            workflow.run_on(array=frame(number))
+        assert not list(tmp_path.iterdir())
+        task.stop()
+        (path,) = tmp_path.iterdir()
+        assert json.loads(path.read_text())["video_frame_count"] == 2
+
+    def test_is_asked_for_before_the_first_frame(
+        self, watched: Callable[..., Watched], clip: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").touch()
+        video = watched(input_box=boxes(0), masklet_folder=str(tmp_path / "file"))
+        with pytest.raises(Exception, match="masklet_folder cannot be used"):
+            video.on(path=str(clip))
+
+
+class TestFasterWays:
+    def test_pass_over_frames_and_see_less(
+        self, watched: Callable[..., Watched], clip: Path
+    ) -> None:
+        records = watched(input_box=boxes(0), frame_step=2, track_size="256").on(path=str(clip))
+        assert len(records) == N_FRAMES
+        first, second = ([one["segmentation"] for one in records[n]["masks"]] for n in (0, 1))
+        assert first == second
+        assert set(seen(records[-1])) == {1, 2}

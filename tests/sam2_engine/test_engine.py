@@ -24,6 +24,12 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
 from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
+from infer_segment_anything_2.sam2_engine.tracking.memory_attention import (
+    FrameQuery,
+    MemoryAttention,
+    MemoryTokens,
+)
+from infer_segment_anything_2.sam2_engine.tracking.object_memory import TrackerState
 from infer_segment_anything_2.segmentation import Segmenter
 
 CLICK = ObjectPrompt(points_xy_px=((60.0, 30.0),), labels=(1,))
@@ -186,6 +192,40 @@ class TestPredict:
         assert max(sizes) > 2 and sizes.count(1) + sizes.count(2) >= 5
         for mine, theirs in zip(masks.to_dense(), expected.to_dense(), strict=True):
             assert (mine != theirs).sum() <= 2
+
+
+class TestTrack:
+    def test_follows_fewer_objects_at_a_time_when_memory_runs_out(
+        self, model: LoadedModel, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        boxes = {
+            number: ObjectPrompt(box_xyxy_px=(20.0 * number, 20.0, 20.0 * number + 18, 50.0))
+            for number in range(3)
+        }
+        engine = Engine(model)
+        first = engine.track(TrackerState(), photo, boxes)
+        expected = engine.track(first.state, photo)
+        remember, sizes = MemoryAttention.remember, []
+
+        def remember_one_at_most(
+            self: MemoryAttention, frame: FrameQuery, tokens: MemoryTokens
+        ) -> torch.Tensor:
+            sizes.append(len(tokens.values_blc))
+            if sizes[-1] > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return remember(self, frame, tokens)
+
+        monkeypatch.setattr(MemoryAttention, "remember", remember_one_at_most)
+        again = engine.track(first.state, photo)
+        assert sizes == [3, 3, 2, 1, 1, 1]  # of 8, 4, 2 and 1 at most
+        assert list(again.presence) == list(expected.presence)
+        for mine, theirs in zip(
+            again.low_res_logits.values(), expected.low_res_logits.values(), strict=True
+        ):
+            assert torch.allclose(mine, theirs, atol=1e-2)
+        sizes.clear()
+        engine.track(first.state, photo)
+        assert sizes == [1, 1, 1]  # not tried again
 
 
 class TestHalfPrecision:

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["build_network"]
 
 
-def build_network(architecture: Checkpoint) -> SAM2Base:
+def build_network(architecture: Checkpoint, image_size_px: int | None = None) -> SAM2Base:
     """Meta's network on the CPU in evaluation mode, its weights not yet set.
 
     Built as ``sam2.build_sam.build_sam2(config, apply_postprocessing=False)`` does, except that
     neither random numbers nor a GPU nor Hydra's global state are touched.
+
+    Args:
+        architecture: Which network.
+        image_size_px: The side that it sees pictures at, a multiple of 32; its own if None.
 
     Raises:
         DependencyError: The sam2 package is missing or unusable.
@@ -43,6 +47,8 @@ def build_network(architecture: Checkpoint) -> SAM2Base:
         ):
             # Or it would compute its tables on the GPU, if there is one, whatever the device.
             position_encoding.warmup_cache = False
+        if image_size_px is not None:
+            config.model.image_size = image_size_px
         with _NoSideEffects():
             network: SAM2Base = instantiate(config.model)
     return network.eval().requires_grad_(False)

@@ -7,8 +7,8 @@ Files are read with PyTorch's restricted unpickler (``weights_only=True``) or as
 file can hold numbers and nothing that runs. The network is built from the YAML file in the sam2
 package by ``hydra.utils.instantiate``, which is a plain function: no global Hydra takes part.
 
-One network per weights, device and precision is shared by all tasks of the process, and its memory
-is given back when the last of them lets go.
+One network per weights, device, precision and picture size is shared by all tasks of the process,
+and its memory is given back when the last of them lets go.
 """
 
 from __future__ import annotations
@@ -89,9 +89,8 @@ class LoadedModel:
 
 
 _lock = ProcessLock()
-_shared: weakref.WeakValueDictionary[tuple[str, torch.device, torch.dtype], LoadedModel] = (
-    weakref.WeakValueDictionary()
-)
+_Key = tuple[str, torch.device, torch.dtype, int | None]
+_shared: weakref.WeakValueDictionary[_Key, LoadedModel] = weakref.WeakValueDictionary()
 
 
 def load_model(
@@ -100,6 +99,7 @@ def load_model(
     *,
     device: torch.device,
     precision: torch.dtype = torch.float32,
+    image_size_px: int | None = None,
     progress: OnProgress | None = None,
 ) -> LoadedModel:
     """The network of that name, or of the user's own weights, on a device.
@@ -111,6 +111,8 @@ def load_model(
         model_path: Path of a user's own weights, "" for none.
         device: Where to put it.
         precision: Number format that the caller will run it in; part of what is shared.
+        image_size_px: The side that it is to see pictures at, a multiple of 32; its own if None,
+            which alone is what it was trained for.
         progress: Told of a download; may raise ``CancelledError``.
 
     Raises:
@@ -121,22 +123,29 @@ def load_model(
         CancelledError: ``progress`` asked to stop.
     """
     return load_weights(
-        find_weights(name, model_path, progress=progress), device=device, precision=precision
+        find_weights(name, model_path, progress=progress),
+        device=device,
+        precision=precision,
+        image_size_px=image_size_px,
     )
 
 
 def load_weights(
-    weights: WeightsFile, *, device: torch.device, precision: torch.dtype = torch.float32
+    weights: WeightsFile,
+    *,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    image_size_px: int | None = None,
 ) -> LoadedModel:
     """The network of a weights file that is there; see :func:`load_model`."""
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())
-    key = (weights.sha256, device, precision)
+    key = (weights.sha256, device, precision, image_size_px)
     # One lock for all: a load takes seconds, and the import of sam2 must not run twice at once.
     with _lock:
         model = _shared.get(key)
         if model is None:
-            network, architecture = _network_from_file(weights)
+            network, architecture = _network_from_file(weights, image_size_px)
             network = _moved(network, device, architecture)
             model = LoadedModel(network, architecture, weights, device, precision)
             _shared[key] = model
@@ -155,17 +164,22 @@ def _moved(network: SAM2Base, device: torch.device, architecture: Checkpoint) ->
         ) from error
 
 
-def _network_from_file(weights: WeightsFile) -> tuple[SAM2Base, Checkpoint]:
+def _network_from_file(
+    weights: WeightsFile, image_size_px: int | None
+) -> tuple[SAM2Base, Checkpoint]:
     if weights.checkpoint is None:
         warn_of_gaps(weights.path, torch.torch_version.TorchVersion(torch.__version__))
-    network, architecture = _first_whole(read_networks(weights.path), weights.path)
+    networks = read_networks(weights.path)
+    network, architecture = _first_whole(networks, weights.path, image_size_px)
     if weights.checkpoint is None:
         _logger.info("%s: own weights of the network %s", weights.path, architecture.name)
         check_finite(network, weights.path)
     return network, architecture
 
 
-def _first_whole(networks: list[FoundNetwork], path: Path) -> tuple[SAM2Base, Checkpoint]:
+def _first_whole(
+    networks: list[FoundNetwork], path: Path, image_size_px: int | None
+) -> tuple[SAM2Base, Checkpoint]:
     """Builds the first network of a file that has all its tensors, and says which where it matters.
 
     Raises:
@@ -175,7 +189,7 @@ def _first_whole(networks: list[FoundNetwork], path: Path) -> tuple[SAM2Base, Ch
     for found in networks:
         try:
             architecture = identify_network(found.tensors, path)
-            network = build_network(architecture)
+            network = build_network(architecture, image_size_px)
             check_fit(network, found.tensors, architecture, path)
         except MismatchedCheckpointError as error:
             refused.append(error)
