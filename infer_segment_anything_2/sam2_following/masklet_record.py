@@ -60,8 +60,8 @@ class MaskletRecord:
                 return
             for seen in clip.by_object.values():
                 seen.pop(number, None)
-            for one, seen in Masklets.of({number: followed.tracked}).by_object.items():
-                clip.by_object.setdefault(one, {}).update(seen)
+            for one, new in Masklets.of({number: followed.tracked}).by_object.items():
+                clip.by_object.setdefault(one, {}).update(new)
             names: Mapping[int, str] = {
                 one: known.category for one, known in followed.state.names.items()
             }
