@@ -23,7 +23,7 @@ from ikomia.dataprocess.io.datadictIO import DataDictIO
 from PIL import Image
 
 from infer_segment_anything_2.errors import ImageError
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.painting import paint_labels, paint_overlay
 
@@ -106,7 +106,7 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
                 float(y1),
                 float(x2 - x1 + 1),
                 float(y2 - y1 + 1),
-                masks.rles[index].decode().view(np.uint8) * np.uint8(255),
+                _black_and_white(masks.rles[index]),
                 colours[index],
             )
         # Last: adding the first object clears what was there.
@@ -287,9 +287,20 @@ def overlay_rgba(
     colours[1:, 3] = 255
     if labels_hw is None:
         labels_hw = paint_labels(masks)
-    # All four bytes of a pixel at once.
-    layer = colours.view(np.uint32)[:, 0].take(labels_hw)
-    return layer.view(np.uint8).reshape(*labels_hw.shape, 4)
+    layer_hw = np.zeros(labels_hw.shape, np.uint32)  # all four bytes of a pixel at once
+    if len(masks):
+        left, top = masks.boxes_xyxy_px[:, :2].min(axis=0).astype(int)
+        right, bottom = masks.boxes_xyxy_px[:, 2:].max(axis=0).astype(int)
+        seen = slice(top, bottom + 1), slice(left, right + 1)
+        layer_hw[seen] = colours.view(np.uint32)[:, 0].take(labels_hw[seen])
+    return layer_hw.view(np.uint8).reshape(*labels_hw.shape, 4)
+
+
+def _black_and_white(rle: Rle) -> npt.NDArray[np.uint8]:
+    """A mask as the host keeps it: H x W, 0 or 255."""
+    mask_hw = rle.decode().view(np.uint8)
+    mask_hw *= np.uint8(255)
+    return mask_hw
 
 
 def _renamed(path: Path, suffix: str, extension: str | None = None) -> Path:
