@@ -80,7 +80,7 @@ class _Reads(TorchFunctionMode):
         self._work = work
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _READING:
+        if func in _READING and args[0].device.type == self._work.device:
             self._work.stops_at[func.__name__] += 1
         return func(*args, **(kwargs or {}))
 

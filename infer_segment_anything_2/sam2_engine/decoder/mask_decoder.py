@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -45,7 +47,6 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_upscaling import (
 )
 from infer_segment_anything_2.sam2_engine.decoder.prompting import PromptEmbedder
 from infer_segment_anything_2.sam2_engine.hardware.devices import wants_bulk
-from infer_segment_anything_2.sam2_engine.hardware.transfer import to_host
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
@@ -205,15 +206,15 @@ class FastMaskDecoder:
         self,
         image: PreparedImage,
         decoded: DecodedPrompts,
-        prompt_index_k: Tensor,
-        token_index_k: Tensor,
+        prompt_index_k: npt.NDArray[np.int64],
+        token_index_k: npt.NDArray[np.int64],
     ) -> Tensor:
         """Makes the masks of chosen pairs of prompt and mask token.
 
         Args:
             image: The picture that was given to `decode`.
             decoded: The answer of `decode`.
-            prompt_index_k: Integers in 0 ... B - 1, any order; on the CPU, or each costs a stop.
+            prompt_index_k: Integers in 0 ... B - 1, any order.
             token_index_k: Integers in 0 ... M - 1; 0 is the single-mask token.
 
         Returns:
@@ -226,8 +227,8 @@ class FastMaskDecoder:
                 image.upscaling,
                 decoded.images[0],
                 decoded.hyper_bmo.to(self._dtype),
-                to_host(prompt_index_k),
-                to_host(token_index_k),
+                prompt_index_k,
+                token_index_k,
             )
         tokens_of: dict[int, list[int]] = {}
         rows_of: dict[int, list[int]] = {}

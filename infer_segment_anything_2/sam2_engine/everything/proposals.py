@@ -135,9 +135,7 @@ class Proposer:
         point_k: npt.NDArray[np.int64],
         token_k: npt.NDArray[np.int64],
     ) -> Tensor:
-        return self._decoder.mask_logits(
-            self._image, decoded, torch.from_numpy(point_k), torch.from_numpy(token_k)
-        )
+        return self._decoder.mask_logits(self._image, decoded, point_k, token_k)
 
     def _refine(
         self, sparse_bnc: Tensor, first: Proposals, iou_threshold: float, points_at_once: int

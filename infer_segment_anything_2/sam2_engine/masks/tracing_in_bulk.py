@@ -39,6 +39,8 @@ def counts_in_bulk(
         crop_xy_px: Where the crop's upper left pixel lies in the picture.
         image_hw: Height and width of the picture.
     """
+    if not len(logits_nhw):
+        return []
     (left, top), height = crop_xy_px, image_hw[0]
     places = height * image_hw[1] + 1  # a change may stand behind the last pixel
     columns = _Columns.of(upsampling, logits_nhw.device)

@@ -58,12 +58,12 @@ class TestSameMasks:
     @pytest.mark.parametrize(
         "settings",
         [
-            pytest.param(GridSettings(points_per_side=10), id="three masks"),
+            pytest.param(GridSettings(points_per_side=8), id="three masks"),
             pytest.param(
-                GridSettings(points_per_side=8, multimask_output=False), id="single masks"
+                GridSettings(points_per_side=6, multimask_output=False), id="single masks"
             ),
-            pytest.param(GridSettings(points_per_side=4, use_m2m=True), id="m2m"),
-            pytest.param(GridSettings(points_per_side=4, crop_n_layers=1), id="crops"),
+            pytest.param(GridSettings(points_per_side=3, use_m2m=True), id="m2m"),
+            pytest.param(GridSettings(points_per_side=3, crop_n_layers=1), id="crops"),
         ],
     )
     @pytest.mark.parametrize("picture", [COFFEE, COINS], ids=["coffee", "coins"])
@@ -72,7 +72,7 @@ class TestSameMasks:
     ) -> None:
         settings = replace(settings, pred_iou_thresh=0.5, stability_score_thresh=0.6)
         expected, found = nano.ours(picture, settings), in_bulk.ours(picture, settings)
-        assert len(expected.masks) > 5
+        assert len(expected.masks) > 3
         assert found.masks.rles == expected.masks.rles
         assert found.filter_counts == expected.filter_counts
         assert np.array_equal(found.masks.points_xy_px, expected.masks.points_xy_px)
@@ -139,7 +139,7 @@ class TestWork:
     def test_is_little_beside_the_way_of_a_cpu(self, nano: Generators, in_bulk: InBulk) -> None:
         settings = GridSettings(points_per_side=8, pred_iou_thresh=0.5)
         mine, theirs = (self.count(side.decoder, settings) for side in (in_bulk, nano))
-        assert 8 * mine.launches < theirs.launches
+        assert 5 * mine.launches < theirs.launches
         assert mine.launches < 600
         assert mine.stops <= 5
 
@@ -176,6 +176,25 @@ def _room_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+class TestChunks:
+    @pytest.mark.parametrize(
+        ("free", "expected"),
+        [
+            pytest.param(None, 256, id="nobody knows"),
+            pytest.param(2**34, 256, id="plenty"),
+            pytest.param(2**28, 64, id="little"),
+            pytest.param(0, 1, id="none"),
+        ],
+    )
+    def test_fit_into_half_of_the_free_memory(
+        self, in_bulk: InBulk, free: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(crop_search, "free_bytes", lambda device: free)
+        image = in_bulk.embed(PICTURE)
+        assert in_bulk.decoder.tensor_bytes(image, 8) == 64 * 32 * 32 * 4
+        assert crop_search._points_per_chunk(in_bulk.decoder, image, 64) == expected
+
+
 @pytest.mark.usefixtures("_room_on_the_gpu")
 class TestOnAFakeGpu:
     """The official shape on a picture of 1800 x 1200."""
@@ -194,9 +213,7 @@ class TestOnAFakeGpu:
             assert side.decoder.device.type == "cuda"
             with DeviceWork("cuda") as work:
                 result = side.ours(LARGE, GridSettings())
-        assert 400 < result.filter_counts.after_iou
+        assert result.filter_counts.after_iou > 800
         assert len(result.masks) == 100
-        print(precision, work.launches, work.stops_at, gpu.selections, work.uploads)
-        print(work.launches_of.most_common(25))
         assert work.launches <= MOST_LAUNCHES
         assert work.stops + gpu.selections <= MOST_STOPS
