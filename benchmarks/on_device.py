@@ -161,7 +161,8 @@ def _markdown_row(row: dict[str, Any]) -> str:
         else:
             times.append(f"{found['ms']:.1f} ({found['first_ms']:.0f})")
             faster += [f"{found['ms'] / ours:.1f}"] if ours else []
-    peaks = " / ".join(f"{row.get(side, {}).get('peak_mb', float('nan')):.0f}" for side in SIDES)
+    peak_of = [row.get(side, {}).get("peak_mb") for side in SIDES]
+    peaks = " / ".join("-" if peak is None else f"{peak:.0f}" for peak in peak_of)
     verdict = "yes" if not row["differences"] else f"no: {'; '.join(row['differences'][:3])}"
     cells = [row["case"], row["picture"], str(row["masks"]), *times, " and ".join(faster), peaks]
     return "| " + " | ".join([*cells, f"{verdict} ({row['agreement']})"]) + " |"

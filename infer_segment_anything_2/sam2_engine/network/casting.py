@@ -1,4 +1,4 @@
-"""The weights of the image encoder in a half precision, rounded once instead of on every picture."""
+"""The weights of the image encoder in a half precision, rounded once for all pictures."""
 
 from __future__ import annotations
 

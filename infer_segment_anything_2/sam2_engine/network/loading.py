@@ -63,8 +63,8 @@ class LoadedModel:
 
     Attributes:
         network: Meta's network in evaluation mode, without gradients. Nobody may change it. Weights
-            are float32, but those of the image encoder's products are in ``precision``. It chooses no mask by stability (``apply_postprocessing=False`` in Meta's
-            words); callers do.
+            are float32, but those of the image encoder's products are in ``precision``. It chooses
+            no mask by stability (``apply_postprocessing=False`` in Meta's words); callers do.
         architecture: The row of the official network that it has the shape of; its name, version
             and image size hold also for a user's own weights.
         weights: The file that it came from; ``weights.sha256`` identifies the numbers.
