@@ -3,6 +3,7 @@
     python -m benchmarks.automatic_masks                 the whole table (hours on two cores)
     python -m benchmarks.automatic_masks --short         minutes: the bundled network, small grid
     python -m benchmarks.automatic_masks --cases tiny --picture truck.jpg --repeats 3
+    python -m benchmarks.automatic_masks --device cuda   on a GPU, also with Meta's code compiled
 
 Prints a table in Markdown and writes the same as JSON. `benchmarks/README.md` tells how it is
 measured. Both sides run in turns in one process on the same weights, picture and thresholds; each
@@ -28,10 +29,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from pycocotools import mask as coco
 
-from benchmarks.common import Image, load_picture, network_named
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from benchmarks.common import Image, agreement, load_picture, network_named
+from benchmarks.on_device import SIDES, device_markdown, time_on_device
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 from tests.networks import Generators, differences, quantile_in_a_gap
 
@@ -93,11 +93,15 @@ CASES = {
         "sam2.1_hiera_tiny",
         replace(GRID, points_per_side=16, crop_n_layers=1, crop_n_points_downscale_factor=2),
     ),
+    "large": Case("sam2.1_hiera_large", GRID),
+    "large-bfloat16": Case("sam2.1_hiera_large", GRID, precision=torch.bfloat16),
     "large-16": Case("sam2.1_hiera_large", replace(GRID, points_per_side=16)),
     "tiny-12mp": Case("sam2.1_hiera_tiny", replace(GRID, points_per_side=8), megapixels=12),
     "tiny-48mp": Case("sam2.1_hiera_tiny", replace(GRID, points_per_side=8), megapixels=48),
 }
 SHORT_CASES = ("short", "short-crops", "short-m2m")
+# Meta's weights and thresholds are not needed to compare times; precisions are.
+DEVICE_CASES = ("nano", "tiny", "tiny-bfloat16", "large", "large-bfloat16")
 
 
 def main() -> None:
@@ -106,11 +110,18 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(CHILDREN[arguments.child](arguments)))
         return
-    names = SHORT_CASES if arguments.short else (arguments.cases or tuple(CASES))
+    on_device = arguments.device != "cpu"
+    every = DEVICE_CASES if on_device else tuple(CASES)
+    names = SHORT_CASES if arguments.short else (arguments.cases or every)
     rows = []
     for name in names:
         found = run_child("find", name, arguments)
         thresholds = [str(found["pred_iou_thresh"]), str(found["stability_score_thresh"])]
+        if on_device:
+            measured = run_child("time-on-device", name, arguments, "default", thresholds)
+            rows.append({"case": name, **found, **measured})
+            print(json.dumps(rows[-1]), file=sys.stderr)
+            continue
         for allocator in arguments.allocators:
             row = {"case": name, "allocator": allocator, **found}
             row.update(run_child("time", name, arguments, allocator, thresholds))
@@ -122,7 +133,7 @@ def main() -> None:
     report = {"machine": describe_machine(), "arguments": vars(arguments), "rows": rows}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(report, indent=1, default=str) + "\n")
-    print(markdown(report))
+    print(device_markdown(report) if on_device else markdown(report))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -130,6 +141,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--short", action="store_true", help="the cases that take minutes")
     parser.add_argument("--cases", nargs="+", choices=CASES, metavar="CASE")
+    parser.add_argument("--device", default="cpu", help="cpu, or a GPU: cuda, cuda:1")
     parser.add_argument("--picture", default="coffee", help="a file, or a name in skimage.data")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its own number")
@@ -139,14 +151,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sides",
         nargs="+",
-        choices=("ours", "meta"),
-        default=["ours", "meta"],
-        help="of which to measure the memory; ours alone where Meta's needs more than there is",
+        choices=SIDES,
+        help="what to measure; ours alone where Meta's needs more memory than there is",
     )
     parser.add_argument("--output", type=Path, default=LOCAL_RESULTS / "automatic_masks.json")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     parser.add_argument("--thresholds", nargs=2, type=float, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.sides is None:
+        arguments.sides = list(SIDES if arguments.device != "cpu" else SIDES[:2])
+    return arguments
 
 
 def run_child(
@@ -160,6 +174,7 @@ def run_child(
     command = [sys.executable, "-m", "benchmarks.automatic_masks", "--child", what, "--cases", case]
     command += ["--picture", arguments.picture, "--repeats", str(arguments.repeats)]
     command += ["--threads", str(arguments.threads), "--sides", *arguments.sides]
+    command += ["--device", arguments.device]
     command += ["--thresholds", *thresholds] if thresholds else []
     environment = {**os.environ, **(TUNED_ALLOCATOR if allocator == "tuned" else {})}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
@@ -228,19 +243,6 @@ def time_both(arguments: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-def agreement(masks: MaskSet, records: list[dict[str, Any]]) -> str:
-    """Tell how many masks each side has, and how well each of Meta's is matched by one of ours."""
-    if not len(masks) or not records:
-        return f"{len(masks)} of {len(records)}"
-    mine = [rle.to_coco() for rle in masks.rles]
-    theirs = [
-        coco.frPyObjects(record["segmentation"], *record["segmentation"]["size"])
-        for record in records
-    ]
-    best = coco.iou(mine, theirs, [0] * len(theirs)).max(axis=0)
-    return f"{len(masks)} of {len(records)}, matched IoU {best.mean():.4f}, least {best.min():.3f}"
-
-
 def measure_memory(side: str) -> Callable[[argparse.Namespace], dict[str, Any]]:
     """Peak memory of one run beyond imports, network and picture."""
 
@@ -271,6 +273,7 @@ def reset_peak() -> None:
 CHILDREN: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "find": find_thresholds,
     "time": time_both,
+    "time-on-device": lambda arguments: time_on_device(*prepare(arguments), arguments),
     "memory-ours": measure_memory("ours"),
     "memory-meta": measure_memory("meta"),
 }

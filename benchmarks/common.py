@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco
 from sam2.modeling.sam2_base import SAM2Base
 from skimage import data, io, transform
 
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from tests.blobs import blob_network
 from tests.networks import nano_network
 
@@ -32,3 +35,16 @@ def network_named(name: str) -> SAM2Base:
         name: "nano", "sam2_demo_nano" or an official name.
     """
     return nano_network() if name in ("nano", "sam2_demo_nano") else blob_network(name)
+
+
+def agreement(masks: MaskSet, records: list[dict[str, Any]]) -> str:
+    """Tell how many masks each side has, and how well each of Meta's is matched by one of ours."""
+    if not len(masks) or not records:
+        return f"{len(masks)} of {len(records)}"
+    mine = [rle.to_coco() for rle in masks.rles]
+    theirs = [
+        coco.frPyObjects(record["segmentation"], *record["segmentation"]["size"])
+        for record in records
+    ]
+    best = coco.iou(mine, theirs, [0] * len(theirs)).max(axis=0)
+    return f"{len(masks)} of {len(records)}, matched IoU {best.mean():.4f}, least {best.min():.3f}"

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sam2
 import torch
 from hydra.utils import instantiate
@@ -94,7 +95,7 @@ class Sides:
         """The same by our decoder."""
         decoder, image = self.decoders[dtype]
         decoded = decoder.decode(image, sparse_bnc)
-        pairs = torch.arange(MASKS * len(decoded))
+        pairs = np.arange(MASKS * len(decoded))
         logits_khw = decoder.mask_logits(image, decoded, pairs // MASKS, pairs % MASKS + 1)
         return logits_khw.view(len(decoded), MASKS, *logits_khw.shape[1:]), decoded.iou_bm
 

@@ -271,7 +271,10 @@ class Parameters:
         GridSettings.points_per_batch,
         group="everything",
         label="Points per batch",
-        words="At most this many points are worked on at once. Lower needs less memory.",
+        words=(
+            "At most this many points are worked on at once; on a GPU four times as many, which "
+            "take less memory than this many in Meta's code. Lower needs less memory."
+        ),
         minimum=1,
         maximum=65536,
         part="Grid",

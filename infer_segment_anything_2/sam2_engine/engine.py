@@ -57,8 +57,8 @@ class Engine:
     Args:
         model: The loaded network; its device and precision are the engine's.
         cache_bytes: How much the remembered pictures may take, on the model's device.
-        candidate_bytes: How much what everything runs found may take, to be filtered again; 0
-            keeps nothing.
+        candidate_bytes: How much what everything runs found may take, to be filtered again, also
+            on the model's device; 0 keeps nothing.
         searches_wide: Search at first already for what lower thresholds would ask for, where
             someone tunes for sure.
     """

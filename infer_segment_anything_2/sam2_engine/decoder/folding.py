@@ -46,12 +46,13 @@ class FoldedWeights:
 
 
 @torch.no_grad()
-def fold_weights(model: SAM2Base, dtype: torch.dtype) -> FoldedWeights:
+def fold_weights(model: SAM2Base, dtype: torch.dtype, in_bulk: bool) -> FoldedWeights:
     """Folds the weights of every level.
 
     Args:
         model: Meta's network in evaluation mode, with high-resolution features.
         dtype: Of the products with the picture.
+        in_bulk: How masks will be upscaled.
     """
     encoder: Any = model.sam_prompt_encoder
     decoder: Any = model.sam_mask_decoder
@@ -65,7 +66,7 @@ def fold_weights(model: SAM2Base, dtype: torch.dtype) -> FoldedWeights:
     return FoldedWeights(
         readings=readings,
         writings=writings,
-        upscaling=MaskUpscaling(decoder.output_upscaling, offset_c, dtype),
+        upscaling=MaskUpscaling(decoder.output_upscaling, offset_c, dtype, in_bulk),
         last_offset_c=_rounded(offset_c, device, dtype),
         mask_basis_rc=_rounded(mask_basis_rc, device, dtype),
         no_mask_c=no_mask_c,

@@ -103,6 +103,20 @@ class ImageState:
         )
         return ImageState(self.scale_b1n[chosen], blocks)
 
+    def gather(self, prompts_p: Tensor) -> ImageState:
+        """The state of prompts whose numbers are on the device; without the tokens' values."""
+        blocks = tuple(
+            Block(
+                block.coefficients_brn.index_select(0, prompts_p),
+                block.basis_brc
+                if len(block.basis_brc) == 1
+                else block.basis_brc.index_select(0, prompts_p),
+                None,
+            )
+            for block in self.blocks
+        )
+        return ImageState(self.scale_b1n.index_select(0, prompts_p), blocks)
+
 
 @dataclass(frozen=True, slots=True)
 class ReadingWeights:
@@ -294,19 +308,21 @@ def _heads_of_image(weight_hdc: Tensor, image_cn: Tensor) -> Tensor:
 def _each_head_times_image(vectors_bthd: Tensor, image_hdn: Tensor) -> Tensor:
     """Per head, the tokens' vectors times the image, b x t x h x n.
 
-    One product per head for all prompts: a batched product over prompts and heads would be
-    made of matrices of a few rows, at a fifth of the speed.
+    Batched over heads, with the rows of all prompts in one matrix: batched over prompts too, it
+    would be made of matrices of a few rows, at a fifth of the speed.
     """
-    prompts, tokens, heads, _ = vectors_bthd.shape
-    out_bthn = image_hdn.new_empty(prompts, tokens, heads, image_hdn.shape[-1])
-    rows_rhn, vectors_rhd = out_bthn.flatten(0, 1), vectors_bthd.flatten(0, 1)
-    for head in range(heads):
-        torch.mm(vectors_rhd[:, head], image_hdn[head], out=rows_rhn[:, head])
+    out_bthn = image_hdn.new_empty(*vectors_bthd.shape[:3], image_hdn.shape[-1])
+    torch.bmm(_head_first(vectors_bthd), image_hdn, out=_head_first(out_bthn))
     return out_bthn
 
 
 def _image_under_each_head(attention_bthn: Tensor, image_hdn: Tensor) -> Tensor:
     """Per head, the image summed under the tokens' weights, b x t x h x d."""
-    rows_rhn = attention_bthn.flatten(0, 1)
-    sums = [rows_rhn[:, head] @ image_hdn[head].T for head in range(image_hdn.shape[0])]
-    return torch.stack(sums, 1).view(*attention_bthn.shape[:3], -1)
+    out_bthd = image_hdn.new_empty(*attention_bthn.shape[:3], image_hdn.shape[1])
+    torch.bmm(_head_first(attention_bthn), image_hdn.mT, out=_head_first(out_bthd))
+    return out_bthd
+
+
+def _head_first(values_bthx: Tensor) -> Tensor:
+    """A view of h x (b t) x ...: BLAS reads and writes it as it lies, without a copy."""
+    return values_bthx.flatten(0, 1).transpose(0, 1)

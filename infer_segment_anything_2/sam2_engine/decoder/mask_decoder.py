@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -44,6 +46,7 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_upscaling import (
     SharedUpscaling,
 )
 from infer_segment_anything_2.sam2_engine.decoder.prompting import PromptEmbedder
+from infer_segment_anything_2.sam2_engine.hardware.devices import wants_bulk
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
@@ -55,7 +58,7 @@ MOST_LOW_RANK_TOKENS = 26
 """Tokens (outputs, points and corners together) up to which the low-rank form is faster."""
 
 _BYTES_AT_ONCE = 4 << 20
-"""Of one tensor of a chunk of prompts on a CPU: 4 prompts of one point in an official network.
+"""Of one tensor of a chunk of prompts, if not in bulk: 4 of one point in an official network.
 
 Larger ones would leave the caches, and fresh ones would be page-faulted at each allocation.
 """
@@ -120,22 +123,28 @@ class FastMaskDecoder:
             ones). Later changes of its weights are not seen.
         dtype: Of the products with the picture. Tokens, norms, softmaxes and predicted IoU stay in
             the network's own precision.
+        in_bulk: Few operations on all prompts together, as a GPU wants, or many on a few prompts
+            each, as a CPU does; what the device wants if None. The masks are the same.
 
     Attributes:
         device: Where it computes.
+        in_bulk: See above; also what is done with the masks goes by it.
         prompts: Turns points, corners and masks into what :meth:`decode` takes.
     """
 
-    def __init__(self, model: SAM2Base, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, model: SAM2Base, dtype: torch.dtype = torch.float32, in_bulk: bool | None = None
+    ) -> None:
         self._decoder: Any = model.sam_mask_decoder
         self._transformer: Any = self._decoder.transformer
         self._dtype = dtype
         self.device: torch.device = self._decoder.iou_token.weight.device
+        self.in_bulk = wants_bulk(self.device) if in_bulk is None else in_bulk
         self.prompts = PromptEmbedder(model.sam_prompt_encoder)
         self._no_memory_c11 = torch.zeros(1, 1, 1, device=self.device)
         if model.directly_add_no_mem_embed:
             self._no_memory_c11 = model.no_mem_embed.detach().reshape(-1, 1, 1)
-        self._weights = fold_weights(model, dtype)
+        self._weights = fold_weights(model, dtype, self.in_bulk)
 
     @torch.no_grad()
     def prepare(self, embedding: Embedding) -> PreparedImage:
@@ -197,8 +206,8 @@ class FastMaskDecoder:
         self,
         image: PreparedImage,
         decoded: DecodedPrompts,
-        prompt_index_k: Tensor,
-        token_index_k: Tensor,
+        prompt_index_k: npt.NDArray[np.int64],
+        token_index_k: npt.NDArray[np.int64],
     ) -> Tensor:
         """Makes the masks of chosen pairs of prompt and mask token.
 
@@ -213,6 +222,14 @@ class FastMaskDecoder:
         """
         height, width = image.upscaling.position_hw
         logits_khw = decoded.iou_bm.new_empty(len(prompt_index_k), 4 * height, 4 * width)
+        if self.in_bulk and len(logits_khw):
+            return self._weights.upscaling.mask_logits_in_bulk(
+                image.upscaling,
+                decoded.images[0],
+                decoded.hyper_bmo.to(self._dtype),
+                prompt_index_k,
+                token_index_k,
+            )
         tokens_of: dict[int, list[int]] = {}
         rows_of: dict[int, list[int]] = {}
         chosen = zip(prompt_index_k.tolist(), token_index_k.tolist(), strict=True)
@@ -231,14 +248,18 @@ class FastMaskDecoder:
                     logits_khw[row] = masks_khw[token]
         return logits_khw
 
+    def tensor_bytes(self, image: PreparedImage, tokens: int) -> int:
+        """Bytes of one tensor of one prompt of so many tokens; decoding it takes some of them."""
+        rows, positions = tokens * self._transformer.num_heads, len(image.upscaling.image_nk)
+        n_bytes: int = rows * positions * self._dtype.itemsize
+        return n_bytes
+
     def _prompts_at_once(self, image: PreparedImage, tokens_btc: Tensor) -> int:
         """How many prompts to decode together."""
         prompts, tokens, _ = tokens_btc.shape
-        if self.device.type != "cpu":
+        if self.in_bulk:
             return max(prompts, 1)
-        rows, positions = tokens * self._transformer.num_heads, len(image.upscaling.image_nk)
-        bytes_per_prompt: int = rows * positions * self._dtype.itemsize
-        return max(_BYTES_AT_ONCE // bytes_per_prompt, 1)
+        return max(_BYTES_AT_ONCE // self.tensor_bytes(image, tokens), 1)
 
     def _transform(
         self, image: PreparedImage, tokens_btc: Tensor, dense_bchw: Tensor | None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from infer_segment_anything_2.sam2_engine.hardware.transfer import to_device
 
 if TYPE_CHECKING:  # importing sam2 initialises Hydra; `network.building` knows how to do without
     from sam2.modeling.sam.prompt_encoder import PromptEncoder
@@ -60,7 +63,7 @@ class PromptEmbedder:
         height, width = image_hw
         # Divided by the picture and multiplied by the input one after the other, as Meta does: the
         # product of the two factors rounds differently.
-        size_xy = torch.tensor([width, height], device=points_bn2_px.device)
+        size_xy = to_device(np.array([width, height]), points_bn2_px.device)
         input_bn2 = points_bn2_px / size_xy * self._encoder.input_image_size[0]
         sparse_bnc, _ = self._encoder(points=(input_bn2, labels_bn), boxes=None, masks=None)
         sparse: Tensor = sparse_bnc

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from infer_segment_anything_2.sam2_engine.everything.crops import Crop
 from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
 from infer_segment_anything_2.sam2_engine.hardware.forking import ProcessLock
+from infer_segment_anything_2.sam2_engine.hardware.transfer import to_host
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
 from infer_segment_anything_2.sam2_engine.masks.duplicates import (
     non_maximum_suppression,
@@ -19,8 +23,8 @@ from infer_segment_anything_2.sam2_engine.masks.duplicates import (
 )
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.scoring import score
-from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
 from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
+from infer_segment_anything_2.sam2_engine.masks.writing import rles_from_logits
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
 __all__ = ["CropCandidates", "LogitRoom", "MaskWriter", "Scored", "is_above", "is_stable"]
@@ -33,7 +37,7 @@ _MASKS_PER_CHUNK = 16
 
 def is_above(iou: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
     """Which predicted IoUs pass; Meta's generator does not filter at all at 0 or below."""
-    return iou > np.float32(threshold) if threshold > 0 else np.ones(len(iou), bool)
+    return iou > np.float32(threshold) if threshold > 0 else np.ones(iou.shape, bool)
 
 
 def is_stable(stability: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
@@ -77,12 +81,17 @@ class MaskWriter:
     upsampling: Upsampling
     mask_threshold: float
 
-    def write(self, logits_hw: npt.NDArray[np.float32]) -> Rle:
-        """Returns the mask of some logits."""
-        counts = counts_from_logits(
-            logits_hw, self.upsampling, self.mask_threshold, self.crop.xy_px, self.image_hw
+    def write(self, logits_nhw: Tensor) -> list[Rle]:
+        """Returns the masks of some logits."""
+        return rles_from_logits(
+            logits_nhw, self.upsampling, self.mask_threshold, self.crop.xy_px, self.image_hw
         )
-        return Rle(self.image_hw, counts)
+
+    def write_each(self, logits_hw: Sequence[Tensor], workers: PromptWorkers) -> list[Rle]:
+        """Returns the masks of single logits: each by a worker, or all together in bulk."""
+        if self.upsampling.in_bulk:
+            return self.write(torch.stack(list(logits_hw))) if logits_hw else []
+        return list(chain.from_iterable(workers.map(self.write, (one[None] for one in logits_hw))))
 
 
 class Scored(NamedTuple):
@@ -114,7 +123,8 @@ class CropCandidates:
         n_points: Grid points that were asked.
         n_proposed: Masks that the network proposed for them.
         scored: Those above the search's predicted IoU.
-        logits_hw: Of those that passed all the search's filters, by their place in ``scored``.
+        logits_hw: Of those that passed all the search's filters, by their place in ``scored``; on
+            the network's device.
         rles: Of the same, where there was no room for logits.
         writer: For the masks of the logits.
     """
@@ -124,7 +134,7 @@ class CropCandidates:
         n_points: int,
         n_proposed: int,
         scored: Scored,
-        logits_hw: dict[int, npt.NDArray[np.float32]],
+        logits_hw: dict[int, Tensor],
         rles: dict[int, Rle],
         writer: MaskWriter,
     ) -> None:
@@ -163,15 +173,13 @@ class CropCandidates:
         writer = self._writer
 
         def stability_of(places: range) -> npt.NDArray[np.float32]:
-            logits_nhw = np.stack([self._logits_hw[place] for place in places])
             scores = score(
-                torch.as_tensor(logits_nhw, device=writer.upsampling.has_pixels.device),
+                torch.stack([self._logits_hw[place] for place in places]),
                 writer.upsampling,
                 writer.mask_threshold,
                 stability_offset,
             )
-            found: npt.NDArray[np.float32] = scores.stability.cpu().numpy()
-            return found
+            return to_host(scores.stability)
 
         chunks = [
             range(start, min(start + _MASKS_PER_CHUNK, len(self)))
@@ -244,5 +252,5 @@ class CropCandidates:
         """The masks at some places in ``scored``."""
         new = [index for index in indices if index not in self._rles]
         logits = [self._logits_hw[index] for index in new]
-        self._rles.update(zip(new, workers.map(self._writer.write, logits), strict=True))
+        self._rles.update(zip(new, self._writer.write_each(logits, workers), strict=True))
         return tuple(self._rles[index] for index in indices)

@@ -6,11 +6,13 @@ small logits, while there is room, so that only masks that someone wants are wri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
     FastMaskDecoder,
@@ -30,7 +32,9 @@ from infer_segment_anything_2.sam2_engine.everything.crops import (
 from infer_segment_anything_2.sam2_engine.everything.proposals import Proposer
 from infer_segment_anything_2.sam2_engine.hardware.memory import (
     Halving,
+    free_bytes,
 )
+from infer_segment_anything_2.sam2_engine.hardware.transfer import to_device, to_host
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_engine.masks.scoring import score
@@ -44,8 +48,26 @@ _REMEDY = (
     "the device."
 )
 # Prompts decoded together on a CPU: few enough for the intermediate tensors to stay in the cache.
-# A GPU takes as many as it is allowed to.
 _CPU_POINTS_PER_CHUNK = 8
+# In bulk, for each of `points_per_batch`: so many take less memory than one in Meta's code.
+_BULK_FACTOR = 4
+# An output token for each of four masks, predicted IoU and object score, the point, its padding.
+_TOKENS_OF_POINT = 8
+# Tensors of `FastMaskDecoder.tensor_bytes` that stand side by side while a chunk is searched.
+_TENSORS_AT_PEAK = 8
+# Of the free memory: other programs want some too.
+_PART_OF_FREE = 0.5
+
+
+def _points_per_chunk(decoder: FastMaskDecoder, image: PreparedImage, points_per_batch: int) -> int:
+    """How many points to decode together at first."""
+    if not decoder.in_bulk:
+        return min(_CPU_POINTS_PER_CHUNK, points_per_batch)
+    most, free = _BULK_FACTOR * points_per_batch, free_bytes(decoder.device)
+    if free is None:
+        return most
+    bytes_per_point = _TENSORS_AT_PEAK * decoder.tensor_bytes(image, _TOKENS_OF_POINT)
+    return max(1, min(most, int(_PART_OF_FREE * free) // bytes_per_point))
 
 
 class SearchProgress:
@@ -75,14 +97,15 @@ class _Found(NamedTuple):
         n_proposed: Masks that the network proposed for them.
         scored: The facts of those above the predicted IoU.
         kept: int64: the places in ``scored`` of those that passed all filters.
-        masks: Of these: logits, float32, h x w, or run lengths where there is no room for logits.
+        masks: Of these: logits, float32, h x w, on the network's device, or run lengths where there
+            is no room for logits.
     """
 
     n_points: int
     n_proposed: int
     scored: Scored
     kept: npt.NDArray[np.int64]
-    masks: list[npt.NDArray[np.float32] | Rle]
+    masks: Sequence[Tensor | Rle]
 
 
 class CropSearch:
@@ -112,11 +135,11 @@ class CropSearch:
         self._settings = settings
         self._room = room
         self._proposer = Proposer(decoder, image, crop.hw, settings)
-        upsampling = Upsampling(decoder.prompts.mask_size_hw, crop.hw, decoder.device)
+        upsampling = Upsampling(
+            decoder.prompts.mask_size_hw, crop.hw, decoder.device, decoder.in_bulk
+        )
         self._writer = MaskWriter(crop, image_hw, upsampling, settings.mask_threshold)
-        most = settings.points_per_batch
-        if decoder.device.type == "cpu":
-            most = min(_CPU_POINTS_PER_CHUNK, most)
+        most = _points_per_chunk(decoder, image, settings.points_per_batch)
         self._parts = Halving(most, decoder.device, "decode one point at a time", _REMEDY)
 
     def run(
@@ -161,31 +184,32 @@ class CropSearch:
             settings.mask_threshold,
             settings.stability_score_offset,
         )
-        stability = scores.stability.cpu().numpy()
-        boxes = scores.boxes_xyxy_px.cpu().numpy()
+        # Together, as each piece costs a stop; float64 holds both exactly.
+        facts = to_host(torch.cat((scores.stability[:, None], scores.boxes_xyxy_px.double()), 1))
+        stability, boxes = facts[:, 0].astype(np.float32), facts[:, 1:].astype(np.int64)
         is_cut = np.zeros(len(boxes), bool)
         if not self._crop.keeps_cut_masks:
             in_image = np.add(boxes, self._crop.xy_px * 2, dtype=np.int64)
             is_cut = is_near_inner_edge(in_image, self._crop, self._image_hw)
         kept = np.flatnonzero(is_stable(stability, settings.stability_score_thresh) & ~is_cut)
         scored = Scored(
-            points_xy_px=points_xy_px[proposals.point_k.cpu().numpy()],
-            slot=proposals.slot_k.cpu().numpy(),
-            iou=proposals.iou_k.cpu().numpy(),
+            points_xy_px=points_xy_px[proposals.point_k],
+            slot=proposals.slot_k,
+            iou=proposals.iou_k,
             stability=stability,
             boxes_xyxy_px=boxes,
             is_cut=is_cut,
         )
-        on_device = torch.as_tensor(kept, device=self._decoder.device)
-        logits_khw = proposals.logits_khw[on_device].cpu().numpy()
-        masks: list[npt.NDArray[np.float32] | Rle] = list(logits_khw)
+        on_device = to_device(kept, self._decoder.device)
+        logits_khw = proposals.logits_khw.index_select(0, on_device)
+        masks: Sequence[Tensor | Rle] = logits_khw.unbind()
         if not self._room.take(logits_khw.nbytes):
-            masks = [self._writer.write(logits_hw) for logits_hw in logits_khw]
+            masks = self._writer.write(logits_khw)
         return _Found(len(points_xy_px), n_proposed, scored, kept, masks)
 
     def _all_of(self, found: list[_Found]) -> CropCandidates:
         """Puts what the chunks gave one after the other."""
-        logits_hw: dict[int, npt.NDArray[np.float32]] = {}
+        logits_hw: dict[int, Tensor] = {}
         rles: dict[int, Rle] = {}
         start = 0
         for some in found:

@@ -23,6 +23,7 @@ __all__ = [
     "multiplies_rightly",
     "pick_precision",
     "probe_device",
+    "wants_bulk",
 ]
 
 _logger = logging.getLogger("ikomia.infer_segment_anything_2.devices")
@@ -92,6 +93,15 @@ def _complaint_about_gpu() -> str | None:
             complaint = probe_device(device)
             _process.complaint_by_device[str(device)] = complaint
     return complaint
+
+
+def wants_bulk(device: torch.device) -> bool:
+    """Whether a device wants few operations on much, as a GPU does.
+
+    A CPU wants tensors that stay in its caches. Both ways give the same masks, and both run on any
+    device.
+    """
+    return device.type != "cpu"
 
 
 def probe_device(device: torch.device) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from infer_segment_anything_2.errors import DeviceError
 
-__all__ = ["Halving", "is_out_of_memory", "out_of_memory"]
+__all__ = ["Halving", "free_bytes", "is_out_of_memory", "out_of_memory"]
 
 Items = TypeVar("Items", list[int], npt.NDArray[np.float32])
 Result = TypeVar("Result")
@@ -42,6 +42,17 @@ def out_of_memory(
         f"The memory of device '{device}' does not suffice: expected room to {needed}, got out of "
         f"memory. {remedy} PyTorch says: {error}"
     )
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """What may still be allocated on a GPU; None for other devices, where nobody can tell.
+
+    Both what no program has and what PyTorch holds unused.
+    """
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 class Halving:

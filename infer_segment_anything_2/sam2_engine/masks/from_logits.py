@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.hardware.transfer import to_host
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.masks.scoring import score
-from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
 from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
+from infer_segment_anything_2.sam2_engine.masks.writing import rles_from_logits
 
 __all__ = ["mask_set_from_logits"]
 
@@ -37,16 +38,13 @@ def mask_set_from_logits(
     count, height, width = logits_nhw.shape
     upsampling = Upsampling((height, width), image_hw, logits_nhw.device)
     found = score(logits_nhw, upsampling, mask_threshold, stability_score_offset)
-    rles = tuple(
-        Rle(image_hw, counts_from_logits(logits_hw, upsampling, mask_threshold, (0, 0), image_hw))
-        for logits_hw in logits_nhw.cpu().numpy()
-    )
+    rles = rles_from_logits(logits_nhw, upsampling, mask_threshold, (0, 0), image_hw)
     return MaskSet(
         image_hw=image_hw,
-        rles=rles,
-        boxes_xyxy_px=found.boxes_xyxy_px.cpu().numpy(),
-        predicted_iou=predicted_iou_n.cpu().numpy(),
-        stability_score=found.stability.cpu().numpy(),
+        rles=tuple(rles),
+        boxes_xyxy_px=to_host(found.boxes_xyxy_px),
+        predicted_iou=to_host(predicted_iou_n),
+        stability_score=to_host(found.stability),
         points_xy_px=np.full((count, 2), np.nan),
         crop_boxes_xywh_px=np.tile(np.array([0, 0, *image_hw[::-1]], np.int64), (count, 1)),
         object_index=np.asarray(range(count) if object_index is None else object_index, np.int64),

@@ -36,6 +36,7 @@ from infer_segment_anything_2.sam2_engine.network.architectures import (
 from infer_segment_anything_2.sam2_engine.network.building import (
     build_network,
 )
+from infer_segment_anything_2.sam2_engine.network.casting import cast_encoder
 from infer_segment_anything_2.sam2_engine.network.state_dicts import (
     read_networks,
     warn_of_gaps,
@@ -61,9 +62,9 @@ class LoadedModel:
     to ask reads the file again.
 
     Attributes:
-        network: Meta's network in evaluation mode, float32 weights, without gradients. Nobody may
-            change it. It chooses no mask by stability (``apply_postprocessing=False`` in Meta's
-            words); callers do.
+        network: Meta's network in evaluation mode, without gradients. Nobody may change it. Weights
+            are float32, but those of the image encoder's products are in ``precision``. It chooses
+            no mask by stability (``apply_postprocessing=False`` in Meta's words); callers do.
         architecture: The row of the official network that it has the shape of; its name, version
             and image size hold also for a user's own weights.
         weights: The file that it came from; ``weights.sha256`` identifies the numbers.
@@ -146,6 +147,8 @@ def load_weights(
         model = _shared.get(key)
         if model is None:
             network, architecture = _network_from_file(weights, image_size_px)
+            if precision != torch.float32:
+                cast_encoder(network, precision)
             network = _moved(network, device, architecture)
             model = LoadedModel(network, architecture, weights, device, precision)
             _shared[key] = model

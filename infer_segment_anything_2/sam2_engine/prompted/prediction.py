@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -197,21 +198,21 @@ class _Asking:
         masks = [start.to(device) for start in starts if start is not None]
         dense_bchw = embedder.masks(torch.stack(masks)) if masks else None
         decoded = self.decoder.decode(self.image, sparse_bnc, dense_bchw)
-        return [self._choose(decoded, row) for row in range(len(indices))]
+        iou_bm = decoded.iou_bm.float().cpu()
+        return [self._choose(decoded, iou_t, row) for row, iou_t in enumerate(iou_bm)]
 
-    def _choose(self, decoded: DecodedPrompts, row: int) -> tuple[Tensor, Tensor]:
+    def _choose(self, decoded: DecodedPrompts, iou_t: Tensor, row: int) -> tuple[Tensor, Tensor]:
         """Logits (ranks x 4h x 4w) and predicted IoU (ranks) of one object, best first."""
-        iou_t = decoded.iou_bm[row].float()
         by_score = ranked_tokens(iou_t[None])[0]
 
         def logits_of(tokens: Tensor) -> Tensor:
             return self.decoder.mask_logits(
-                self.image, decoded, torch.full_like(tokens, row), tokens
+                self.image, decoded, np.full(len(tokens), row), tokens.numpy()
             ).float()
 
         if self.settings.multimask_output:
             return logits_of(by_score), iou_t[by_score]
-        single = torch.tensor([SINGLE_MASK_TOKEN], device=iou_t.device)
+        single = torch.tensor([SINGLE_MASK_TOKEN])
         logits_1hw = logits_of(single)
         if self.settings.prefer_stable and not bool(single_mask_is_stable(logits_1hw)):
             single = by_score[:1]

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sam2
 import torch
@@ -112,22 +113,27 @@ def metas_answer(
 def all_logits(decoder: FastMaskDecoder, image: PreparedImage, decoded: DecodedPrompts) -> Tensor:
     n, tokens = decoded.iou_bm.shape
     prompt_index, token_index = (
-        torch.arange(n * tokens) // tokens,
-        torch.arange(n * tokens) % tokens,
+        np.arange(n * tokens) // tokens,
+        np.arange(n * tokens) % tokens,
     )
     logits_khw = decoder.mask_logits(image, decoded, prompt_index, token_index)
     return logits_khw.view(n, tokens, *logits_khw.shape[1:])
 
 
 def assert_equal_to_metas(
-    name: str, kind: str, dtype: torch.dtype, n: int = PROMPTS, inner: torch.dtype | None = None
+    name: str,
+    kind: str,
+    dtype: torch.dtype,
+    n: int = PROMPTS,
+    inner: torch.dtype | None = None,
+    in_bulk: bool = False,
 ) -> None:
     model = network(name, dtype)
     features = embedding(model, dtype)
     sparse_bnc, dense_bchw = prompts(model, kind, dtype, n)
     logits, iou, mask_tokens, object_scores = metas_answer(model, features, sparse_bnc, dense_bchw)
 
-    decoder = FastMaskDecoder(model, inner or dtype)
+    decoder = FastMaskDecoder(model, inner or dtype, in_bulk)
     image = decoder.prepare(features)
     decoded = decoder.decode(image, sparse_bnc, dense_bchw)
 
@@ -166,6 +172,15 @@ class TestAgainstMeta:
     def test_bfloat16(self, name: str, kind: str) -> None:
         assert_equal_to_metas(name, kind, torch.float32, inner=torch.bfloat16)
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_every_prompt_kind_in_bulk(self, kind: str) -> None:
+        assert_equal_to_metas("demo", kind, torch.float32, in_bulk=True)
+
+    def test_bfloat16_in_bulk(self) -> None:
+        assert_equal_to_metas(
+            "demo", "one point", torch.float32, inner=torch.bfloat16, in_bulk=True
+        )
+
     def test_many_points_take_the_other_path(self) -> None:
         model = network("demo", torch.float32)
         decoder = FastMaskDecoder(model)
@@ -183,13 +198,13 @@ class TestAgainstMeta:
 Answers = tuple[FastMaskDecoder, PreparedImage, DecodedPrompts, Tensor]
 
 
-@pytest.fixture(scope="module")
-def answers() -> Answers:
+@pytest.fixture(scope="module", params=[False, True], ids=["as a CPU", "in bulk"])
+def answers(request: pytest.FixtureRequest) -> Answers:
     """A decoder, its picture, its answer to some points, and Meta's masks."""
     model = network("demo", torch.float64)
     features = embedding(model, torch.float64)
     sparse_bnc, _ = prompts(model, "one point", torch.float64, PROMPTS)
-    decoder = FastMaskDecoder(model, torch.float64)
+    decoder = FastMaskDecoder(model, torch.float64, request.param)
     image = decoder.prepare(features)
     wanted_bmhw = metas_answer(model, features, sparse_bnc, None)[0]
     return decoder, image, decoder.decode(image, sparse_bnc), wanted_bmhw
@@ -210,7 +225,7 @@ class TestMaskLogits:
         pairs: list[tuple[int, int]],
     ) -> None:
         decoder, image, decoded, wanted_bmhw = answers
-        prompt_index, token_index = torch.tensor(pairs).T
+        prompt_index, token_index = np.array(pairs).T
         logits_khw = decoder.mask_logits(image, decoded, prompt_index, token_index)
         torch.testing.assert_close(
             logits_khw, wanted_bmhw[prompt_index, token_index], atol=1e-9, rtol=0
@@ -218,7 +233,7 @@ class TestMaskLogits:
 
     def test_empty_selection(self, answers: Answers) -> None:
         decoder, image, decoded, wanted_bmhw = answers
-        none = torch.empty(0, dtype=torch.int64)
+        none = np.empty(0, np.int64)
         logits_khw = decoder.mask_logits(image, decoded, none, none)
         assert logits_khw.shape == (0, *wanted_bmhw.shape[2:])
 

@@ -36,6 +36,20 @@ class TestScore:
         assert torch.equal(at_once.boxes_xyxy_px, in_parts.boxes_xyxy_px)
         torch.testing.assert_close(at_once.stability, in_parts.stability, equal_nan=True)
 
+    @pytest.mark.parametrize(("logits_hw", "image_hw"), SIZES)
+    def test_is_the_same_in_bulk(
+        self, logits_hw: tuple[int, int], image_hw: tuple[int, int]
+    ) -> None:
+        logits = some_logits(logits_hw)
+        one_way, other_way = (
+            score(logits, Upsampling(logits_hw, image_hw, CPU, in_bulk), 0.1, 0.7)
+            for in_bulk in (False, True)
+        )
+        assert torch.equal(one_way.boxes_xyxy_px, other_way.boxes_xyxy_px)
+        torch.testing.assert_close(
+            one_way.stability, other_way.stability, rtol=0, atol=0, equal_nan=True
+        )
+
     def test_takes_no_masks(self) -> None:
         scores = score(torch.empty(0, 64, 64), Upsampling((64, 64), (30, 20), CPU), 0.0, 1.0)
         assert scores.stability.shape == (0,)
