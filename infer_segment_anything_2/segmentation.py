@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # what loads torch
     from infer_segment_anything_2.sam2_engine.everything.candidates import GenerationResult
     from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 
-__all__ = ["OnStage", "Segmentation", "Segmenter", "provenance"]
+__all__ = ["OnStage", "Segmentation", "Segmenter", "precision_in_words", "provenance"]
 
 OnStage = Callable[[str, int, int], None]
 """Called with the stage ("download", "encode", "objects", "points") and the numbers of its steps
@@ -100,6 +100,7 @@ class Segmenter:
                 from infer_segment_anything_2.sam2_engine.engine import Engine
                 from infer_segment_anything_2.sam2_engine.hardware.devices import (
                     choose_device,
+                    choose_encoder_precision,
                     choose_precision,
                 )
                 from infer_segment_anything_2.sam2_engine.network.loading import load_model
@@ -114,6 +115,7 @@ class Segmenter:
             parameters.model_path,
             device=device,
             precision=choose_precision(parameters.precision, device),
+            encoder_precision=choose_encoder_precision(parameters.precision, device),
             image_size_px=image_size_px,
             progress=_stage(on_progress, "download"),
         )
@@ -215,6 +217,15 @@ class Segmenter:
         return prediction.ranked
 
 
+def precision_in_words(model: LoadedModel) -> str:
+    """The number format that the masks depend on, as results tell it."""
+    rest, encoder = (
+        str(precision).removeprefix("torch.")
+        for precision in (model.precision, model.encoder_precision)
+    )
+    return rest if rest == encoder else f"{rest}, encoder {encoder}"
+
+
 def _generate(
     engine: Engine,
     image_rgb_hwc: npt.NDArray[np.uint8],
@@ -238,7 +249,7 @@ def provenance(model: LoadedModel, parameters: Parameters) -> dict[str, Any]:
         "plugin_version": __version__,
         "weights_sha256": model.digest,
         "device": str(model.device),
-        "precision": str(model.precision).removeprefix("torch."),
+        "precision": precision_in_words(model),
         "parameters": parameters.to_strings(),
     }
 

@@ -114,7 +114,7 @@ class Engine:
                     self.model.network,
                     image_rgb_hwc,
                     input_size_percent=input_size_percent,
-                    precision=self.model.precision,
+                    precision=self.model.encoder_precision,
                     digest=digest,
                 )
             )
@@ -319,7 +319,10 @@ class Engine:
             return known.embedding
         if last is None or last.digest != digest:
             last = embed_image(
-                self.model.network, image_rgb_hwc, precision=self.model.precision, digest=digest
+                self.model.network,
+                image_rgb_hwc,
+                precision=self.model.encoder_precision,
+                digest=digest,
             )
             self._last_frame = last
         return last

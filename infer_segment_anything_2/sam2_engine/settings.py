@@ -30,7 +30,7 @@ __all__ = [
 OnProgress = Callable[[int, int], None]
 """Called with what is done and what there is in all; may raise ``CancelledError``."""
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "bfloat16_encoder"]
 DuplicateRule = Literal["box", "mask", "containment"]
 OverlapRule = Literal["keep", "smallest_on_top", "highest_score"]
 ComponentRule = Literal["all", "largest", "clicked"]

@@ -241,6 +241,19 @@ class TestHalfPrecision:
         assert (agreement > 0.9).all()
         assert np.allclose(masks[0].predicted_iou, masks[1].predicted_iou, atol=0.05)
 
+    def test_of_the_encoder_alone_is_nearer_to_float32(self, photo: np.ndarray) -> None:
+        cpu, half = torch.device("cpu"), torch.bfloat16
+        exact, encoder, whole = (
+            Engine(load_model("sam2_demo_nano", device=cpu, **formats))
+            for formats in ({}, {"encoder_precision": half}, {"precision": half})
+        )
+        logits = [
+            engine.predict(engine.embed(photo), [BOX]).low_res_logits_nhw.float()
+            for engine in (exact, encoder, whole)
+        ]
+        of_encoder, of_whole = (float((one - logits[0]).abs().mean()) for one in logits[1:])
+        assert 0 < of_encoder < of_whole
+
 
 class TestSegmenter:
     def test_keeps_the_model_while_it_stays_the_same(self, photo: np.ndarray) -> None:

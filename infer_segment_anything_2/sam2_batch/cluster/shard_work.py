@@ -39,7 +39,7 @@ from infer_segment_anything_2.sam2_batch.cluster.sources import SourcePicture, f
 from infer_segment_anything_2.sam2_batch.folder_run import PictureDone, segment_picture
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
-from infer_segment_anything_2.segmentation import Segmenter
+from infer_segment_anything_2.segmentation import Segmenter, precision_in_words
 
 __all__ = ["BrokenProcessError", "Order", "ShardDone", "ShardWorker"]
 
@@ -176,7 +176,7 @@ class ShardWorker:
             )
         machine = {
             "device": model.device.type,
-            "precision": str(model.precision).removeprefix("torch."),
+            "precision": precision_in_words(model),
             "weights_sha256": model.digest,
         }
         check_machine(self._folder, machine)

@@ -63,13 +63,15 @@ class LoadedModel:
 
     Attributes:
         network: Meta's network in evaluation mode, without gradients. Nobody may change it. Weights
-            are float32, but those of the image encoder's products are in ``precision``. It chooses
-            no mask by stability (``apply_postprocessing=False`` in Meta's words); callers do.
+            are float32, but those of the image encoder's products are in ``encoder_precision``. It
+            chooses no mask by stability (``apply_postprocessing=False`` in Meta's words); callers
+            do.
         architecture: The row of the official network that it has the shape of; its name, version
             and image size hold also for a user's own weights.
         weights: The file that it came from; ``weights.sha256`` identifies the numbers.
         device: Where it lies, with index.
         precision: In which number format the callers mean to run it.
+        encoder_precision: The same of its image encoder.
     """
 
     network: SAM2Base
@@ -77,6 +79,7 @@ class LoadedModel:
     weights: WeightsFile
     device: torch.device
     precision: torch.dtype
+    encoder_precision: torch.dtype
 
     @property
     def digest(self) -> str:
@@ -90,7 +93,7 @@ class LoadedModel:
 
 
 _lock = ProcessLock()
-_Key = tuple[str, torch.device, torch.dtype, int | None]
+_Key = tuple[str, torch.device, torch.dtype, torch.dtype, int | None]
 _shared: weakref.WeakValueDictionary[_Key, LoadedModel] = weakref.WeakValueDictionary()
 
 
@@ -100,6 +103,7 @@ def load_model(
     *,
     device: torch.device,
     precision: torch.dtype = torch.float32,
+    encoder_precision: torch.dtype | None = None,
     image_size_px: int | None = None,
     progress: OnProgress | None = None,
 ) -> LoadedModel:
@@ -112,6 +116,7 @@ def load_model(
         model_path: Path of a user's own weights, "" for none.
         device: Where to put it.
         precision: Number format that the caller will run it in; part of what is shared.
+        encoder_precision: The same of its image encoder; ``precision`` if None.
         image_size_px: The side that it is to see pictures at, a multiple of 32; its own if None,
             which alone is what it was trained for.
         progress: Told of a download; may raise ``CancelledError``.
@@ -127,6 +132,7 @@ def load_model(
         find_weights(name, model_path, progress=progress),
         device=device,
         precision=precision,
+        encoder_precision=encoder_precision,
         image_size_px=image_size_px,
     )
 
@@ -136,21 +142,25 @@ def load_weights(
     *,
     device: torch.device,
     precision: torch.dtype = torch.float32,
+    encoder_precision: torch.dtype | None = None,
     image_size_px: int | None = None,
 ) -> LoadedModel:
     """The network of a weights file that is there; see :func:`load_model`."""
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())
-    key = (weights.sha256, device, precision, image_size_px)
+    encoder_precision = encoder_precision or precision
+    key = (weights.sha256, device, precision, encoder_precision, image_size_px)
     # One lock for all: a load takes seconds, and the import of sam2 must not run twice at once.
     with _lock:
         model = _shared.get(key)
         if model is None:
             network, architecture = _network_from_file(weights, image_size_px)
-            if precision != torch.float32:
-                cast_encoder(network, precision)
+            if encoder_precision != torch.float32:
+                cast_encoder(network, encoder_precision)
             network = _moved(network, device, architecture)
-            model = LoadedModel(network, architecture, weights, device, precision)
+            model = LoadedModel(
+                network, architecture, weights, device, precision, encoder_precision
+            )
             _shared[key] = model
     return model
 

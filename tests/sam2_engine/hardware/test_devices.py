@@ -11,6 +11,7 @@ from infer_segment_anything_2.errors import ParameterError
 from infer_segment_anything_2.sam2_engine.hardware import devices
 from infer_segment_anything_2.sam2_engine.hardware.devices import (
     choose_device,
+    choose_encoder_precision,
     choose_precision,
     pick_precision,
     probe_device,
@@ -53,6 +54,8 @@ class TestPickPrecision:
             ("float16", (6, 1), torch.float32),
             ("float16", (7, 0), torch.float16),
             ("float16", (10, 0), torch.float16),
+            ("bfloat16_encoder", None, torch.float32),
+            ("bfloat16_encoder", (9, 0), torch.float32),
         ],
     )
     def test_follows_the_card(
@@ -64,8 +67,8 @@ class TestPickPrecision:
         with pytest.raises(ParameterError) as caught:
             pick_precision("fp16", None)
         assert str(caught.value) == (
-            "Precision 'fp16' is unknown: expected one of auto, float32, bfloat16, float16. "
-            "Choose auto to have the best one for the device."
+            "Precision 'fp16' is unknown: expected one of auto, float32, bfloat16, float16, "
+            "bfloat16_encoder. Choose auto to have the best one for the device."
         )
         assert (caught.value.key, caught.value.value) == ("precision", "fp16")
 
@@ -85,6 +88,19 @@ class TestChoosePrecision:
             "The device 'cpu' does not run float16 well: computing in float32. Set precision to "
             "auto to have the best one chosen."
         ]
+
+
+class TestChooseEncoderPrecision:
+    @pytest.mark.parametrize("name", ["auto", "float32", "bfloat16"])
+    def test_is_that_of_the_rest(self, name: str) -> None:
+        assert choose_encoder_precision(name, CPU) == choose_precision(name, CPU)
+
+    def test_follows_how_fast_products_are(self, warned: list[logging.LogRecord]) -> None:
+        granted = choose_encoder_precision("bfloat16_encoder", CPU) == torch.bfloat16
+        assert choose_precision("bfloat16_encoder", CPU) == torch.float32
+        assert granted == (not warned)  # either is right, by the processor
+        if not granted:
+            assert "is not made for bfloat16" in warned[0].getMessage()
 
 
 class TestProbeDevice:
