@@ -81,10 +81,13 @@ class TestBuckets:
         rows = rows_of(copy_of(store, "bucket/out", tmp_path / "again"), "pictures")
         assert [row["n_masks"] for row in rows] == [1, 1, 1, 1]
 
-    def test_results_below_the_pictures_are_no_pictures(self, pictures: Path, store: Any) -> None:
+    def test_results_below_the_pictures_are_no_pictures(
+        self, pictures: Path, store: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         store.put(str(pictures / "p00.png"), "bucket/pictures/out/overlay.png")
         call = ("s3://bucket/pictures/out", "s3://bucket/pictures", "-r")
         assert tables(*call) == 1
+        assert capsys.readouterr().out.startswith("4 pictures done, 1 failed, ")
         assert tables(*call) == 0  # and nothing is new
         assert results("s3://bucket/pictures/out") == 0
 
