@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from tests.conftest import REPOSITORY
 from tests.process_tree import end, family_of
 from tests.sam2_batch.cluster.runs import BOX
 
-WAIT_S = 300
+WAIT_S = 1200
 HERE = ("--format", "parquet")
 ON_LOCAL_RAY = ("--on", "ray", "--ray-address", "local", "--workers", "2")
 
@@ -48,7 +49,10 @@ class Processes:
         process = subprocess.Popen(
             [sys.executable, *map(str, words)],
             cwd=REPOSITORY,
-            env={**os.environ, **(environment or {})},
+            # Ray would have its workers wait for all others of a busy machine.
+            env={**os.environ, "RAY_worker_niceness": "0", **(environment or {})},
+            # In the background of a shell, Ctrl-C is ignored by all that is started there.
+            preexec_fn=_heed_interrupts,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -57,6 +61,10 @@ class Processes:
         )
         self._started.append(process)
         return process
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def workers_of(pid: int) -> list[int]:

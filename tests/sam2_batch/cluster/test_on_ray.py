@@ -31,7 +31,7 @@ from tests.sam2_batch.cluster.runs import draw_pictures, results, rows_of, table
 # They start clusters, which takes minutes on a busy machine: `make test-slow`.
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(2 * WAIT_S),
     pytest.mark.skipif("SAM2_TEST_CLUSTER" not in os.environ, reason="run by make test-slow"),
 ]
 
