@@ -37,6 +37,8 @@ pytestmark = [
 
 _N_PICTURES = 16
 
+Words = tuple[str | Path, ...]
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -85,7 +87,7 @@ class TestDeaths:
         self, whole: Whole, tmp_path: Path, processes: Processes
     ) -> None:
         out = tmp_path / "out"
-        call = (whole.photos, "-r", *ON_LOCAL_RAY, "--out", out)
+        call: Words = (whole.photos, "-r", *ON_LOCAL_RAY, "--out", out)
         first = processes.segment(*call)
         wait_for_shards(out, 1, first)
         family = family_of(first.pid)
@@ -129,7 +131,7 @@ class TestDeaths:
         deadly, out = tmp_path / "deadly.png", tmp_path / "out"
         paths = sorted(map(str, [*whole.photos.glob("*.png"), deadly]))
         pq.write_table(pa.table({"path": paths}), tmp_path / "keys.parquet")
-        call = ("--list", tmp_path / "keys.parquet", *how, "--out", out)
+        call: Words = ("--list", tmp_path / "keys.parquet", *how, "--out", out)
         with DeadlyPicture(deadly) as picture:
             for _ in range(n_calls):
                 # One shard, whose other pictures are to be done.
@@ -153,7 +155,7 @@ class TestInterrupt:
         self, how: tuple[str, ...], whole: Whole, tmp_path: Path, processes: Processes
     ) -> None:
         out = tmp_path / "out"
-        call = (whole.photos, "-r", *how, "--out", out)
+        call: Words = (whole.photos, "-r", *how, "--out", out)
         first = processes.segment(*call)
         wait_for_shards(out, 1, first)
         family = family_of(first.pid)

@@ -26,7 +26,7 @@ from infer_segment_anything_2.sam2_batch.cluster.shard_work import (
     ShardWorker,
 )
 from infer_segment_anything_2.sam2_batch.command_line import main
-from infer_segment_anything_2.sam2_batch.folder_run import PictureDone
+from infer_segment_anything_2.sam2_batch.folder_run import PictureDone, segment_picture
 from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import get_checkpoint
 from tests.conftest import REPOSITORY
@@ -93,13 +93,12 @@ class TestDevice:
     def failures(self, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         """How often the device is going to fail at pictures, by their names."""
         left: Counter[str] = Counter()
-        segment = shard_work.segment_picture
 
         def fail_or_segment(picture: PictureFile, *others: Any) -> PictureDone:
             if left[picture.name] > 0:
                 left[picture.name] -= 1
                 return PictureDone(picture, error=DeviceError("The device has no memory left."))
-            return segment(picture, *others)
+            return segment_picture(picture, *others)
 
         monkeypatch.setattr(shard_work, "segment_picture", fail_or_segment)
         return left
