@@ -22,10 +22,17 @@ import pyarrow.dataset as ds
 from PIL import Image
 from skimage import data
 
+from infer_segment_anything_2.parameters import Parameters
+from infer_segment_anything_2.sam2_batch.cluster.folders import LocalFolder
+from infer_segment_anything_2.sam2_batch.cluster.on_ray import RayChoices, run_on_ray
+from infer_segment_anything_2.sam2_batch.cluster.shard_plan import Plan
+from infer_segment_anything_2.sam2_batch.cluster.shard_work import Order
+from infer_segment_anything_2.sam2_batch.cluster.sources import SourcePicture
 from tests.process_tree import family_of
 
 _NANO = ("--model-name", "sam2_demo_nano", "--no-cuda", "--points-per-side", "8")
 _PICTURE_HW = (240, 320)
+_PARTS = ("pictures", "shards", "handing-out", "workers")
 _PAUSE_S = 0.2
 # The part of places that are taken when as many things are thrown at them, 1 - 1/e.
 _TAKEN = 0.632
@@ -46,7 +53,6 @@ class Cost:
         others_s: CPU seconds of Ray's other processes.
         peak_mb: The most memory that the command's own process had.
         wall_s: From the command's start to its end.
-        rate: Pictures per second from the first shard that was done to the last; of tables only.
     """
 
     command_s: float
@@ -54,18 +60,21 @@ class Cost:
     others_s: float
     peak_mb: float
     wall_s: float
-    rate: float
 
 
 def run(way: str, pictures: Path, out: Path, *words: str) -> Cost:
     """Runs `segment` in a process of its own, one thread each, and keeps its books."""
     call = ["segment", str(pictures), *WAYS[way], "--out", str(out), *_NANO, *words, "--quiet"]
+    return _watched(["-m", "infer_segment_anything_2", *call], out)
+
+
+def _watched(call: Sequence[str], out: Path) -> Cost:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     environment["RAY_worker_niceness"] = "0"  # as the command itself; Ray's own is 15
     begun_s = time.perf_counter()
     with (out.parent / f"{out.name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "infer_segment_anything_2", *call],
+            [sys.executable, *call],
             env=environment,
             stdout=log,
             stderr=log,
@@ -85,7 +94,7 @@ def run(way: str, pictures: Path, out: Path, *words: str) -> Cost:
     workers_s = sum(cpu_s[pid] for pid, said in words_of.items() if "MapWorker" in said)
     command_s = cpu_s[process.pid]
     others_s = sum(cpu_s.values()) - workers_s - command_s
-    return Cost(command_s, workers_s, others_s, peak_mb, wall_s, _rate(out))
+    return Cost(command_s, workers_s, others_s, peak_mb, wall_s)
 
 
 def _cpu_s(pid: int) -> float:
@@ -104,7 +113,8 @@ def _peak_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
-def _rate(out: Path) -> float:
+def _pictures_per_s(out: Path) -> float:
+    """From the first shard that was done to the last."""
     files = sorted((out / "pictures").glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
     if len(files) < 2:
         return 0.0
@@ -183,6 +193,35 @@ def compare_shards(root: Path, ways: Sequence[str], counts: Sequence[int]) -> No
             )
 
 
+def hand_out(out: str, n_shards: int) -> None:
+    """Lets a worker of Ray see that so many shards are done already."""
+    folder = LocalFolder(Path(out))
+    plan = Plan(folder)
+    numbers = range(round(n_shards / _TAKEN))
+    plan.add([SourcePicture(f"/{number}.png", f"{number}.png") for number in numbers], 1)
+    shards = plan.shards()
+    for shard in shards:
+        folder.put_text(f"pictures/{shard.file_name}", "")
+    order = Order(out, Parameters(cuda=False), "", "")
+    run_on_ray(order, shards, RayChoices("local", (1, 1), 1, None), lambda _done: None)
+
+
+def compare_handing_out(root: Path, counts: Sequence[int]) -> None:
+    """What Ray and the command take to hand out shards that are done already."""
+    print("| shards handed out | wall s | command CPU s | worker CPU s | Ray CPU s | command MB |")
+    print("|---|---|---|---|---|---|")
+    for count in counts:
+        out = root / f"handed {count}"
+        words = f"from benchmarks.cluster import hand_out; hand_out({str(out)!r}, {count})"
+        cost = _watched(["-c", words], out)
+        n_shards = len(list((out / "pictures").iterdir()))
+        print(
+            f"| {n_shards} | {cost.wall_s:.1f} | {cost.command_s:.1f} | {cost.workers_s:.1f} | "
+            f"{cost.others_s:.1f} | {cost.peak_mb:.0f} |",
+            flush=True,
+        )
+
+
 def compare_workers(root: Path, many: int, repeats: int) -> None:
     """Pictures per second of one and of two workers, from the first shard done to the last."""
     folder = draw(root / "workers", many)
@@ -191,9 +230,10 @@ def compare_workers(root: Path, many: int, repeats: int) -> None:
     for repeat in range(repeats):
         for workers in (1, 2):
             words = ("--shard-size", "2", "--workers", str(workers))
-            cost = run("ray", folder, root / f"workers{workers} {repeat}", *words)
+            out = root / f"workers{workers} {repeat}"
+            cost = run("ray", folder, out, *words)
             print(
-                f"| {workers} | {cost.rate:.2f} | {cost.workers_s / many:.3f} | "
+                f"| {workers} | {_pictures_per_s(out):.2f} | {cost.workers_s / many:.3f} | "
                 f"{os.getloadavg()[0]:.1f} |",
                 flush=True,
             )
@@ -202,7 +242,7 @@ def compare_workers(root: Path, many: int, repeats: int) -> None:
 def main() -> None:
     """Prints the tables that are wanted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", nargs="+", choices=("pictures", "shards", "workers"))
+    parser.add_argument("what", nargs="+", choices=_PARTS)
     parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=tuple(WAYS))
     parser.add_argument("--few", type=int, default=8, help="pictures of the short run")
     parser.add_argument("--many", type=int, default=40, help="pictures of the long run")
@@ -214,6 +254,8 @@ def main() -> None:
             compare_pictures(Path(folder), arguments.ways, arguments.few, arguments.many)
         if "shards" in arguments.what:
             compare_shards(Path(folder), arguments.ways, arguments.shards)
+        if "handing-out" in arguments.what:
+            compare_handing_out(Path(folder), arguments.shards)
         if "workers" in arguments.what:
             compare_workers(Path(folder), arguments.many, arguments.repeats)
 
