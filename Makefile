@@ -52,11 +52,8 @@ check: setup  ## style, types and layering
 unit: setup  ## the tests but for the slow ones, in less than 15 minutes of CPU
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: setup  ## the slow ones: official shapes against Meta's code, the pictures of the documentation
-	$(BIN)/python -m pytest -m slow
-
-test-slow: setup  ## the tests on Ray and on a bucket of this machine
-	SAM2_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/sam2_batch/cluster/test_on_ray.py
+test-slow: setup  ## the slow ones: official shapes against Meta's code, the pictures of the documentation, Ray
+	SAM2_TEST_CLUSTER=1 $(BIN)/python -m pytest -m slow
 
 install: setup  ## link the plugin into your own Ikomia
 	mkdir -p $(IKOMIA_HOME)/Plugins/Python

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from infer_segment_anything_2.errors import ExportError
 from infer_segment_anything_2.parameters import ROWS, Parameters
 
-__all__ = ["DoneMarks", "Fingerprint", "Mark", "digest_of", "settings_of"]
+__all__ = ["DoneMarks", "Fingerprint", "Mark", "differences", "digest_of", "settings_of"]
 
 _HASH_BLOCK_BYTES = 1 << 20
 _DIGEST_LENGTH = 16
@@ -251,6 +251,32 @@ def digest_of(content: object) -> str:
     """A short text that differs for different JSON content."""
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
+
+
+def differences(
+    before: Mapping[str, object],
+    now: Mapping[str, object],
+    keys: Collection[str] | None = None,
+    *,
+    words: tuple[str, str] = ("was {!r}", "is {!r}"),
+) -> str:
+    """What differs between two groups of settings, for a sentence.
+
+    Args:
+        before: Settings by their keys.
+        now: Others.
+        keys: Those that are compared; all of both if None.
+        words: How a setting's value before and now is told.
+
+    Returns:
+        Such as "iou_thresh was '0.8' and is '0.7', ..."; "" if nothing differs.
+    """
+    first, second = words
+    return ", ".join(
+        f"{key} {first.format(before.get(key))} and {second.format(now.get(key))}"
+        for key in sorted(before.keys() | now.keys() if keys is None else keys)
+        if before.get(key) != now.get(key)
+    )
 
 
 def _stamp(path: Path) -> tuple[int, tuple[int, int]]:

@@ -25,6 +25,7 @@ from infer_segment_anything_2.sam2_batch.done_marks import (
     DoneMarks,
     Fingerprint,
     Mark,
+    differences,
     digest_of,
     settings_of,
 )
@@ -86,11 +87,7 @@ class ResultFolder:
         # An option is no difference to results of formats that do not depend on it.
         keys = (earlier.keys() | settings.keys()) - _OPTIONS
         keys |= earlier.keys() & settings.keys()
-        changes = ", ".join(
-            f"{key} was {earlier.get(key)!r} and is {settings.get(key)!r}"
-            for key in sorted(keys)
-            if earlier.get(key) != settings.get(key)
-        )
+        changes = differences(earlier, settings, keys)
         if changes:
             raise ParameterError(
                 f"The folder {self.folder} holds results of other settings ({changes}); give "

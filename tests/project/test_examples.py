@@ -72,6 +72,13 @@ class TestExamples:
         assert [f"click {number}: " in printed for number in range(1, 6)] == [True] * 4 + [False]
         assert len(pictures_in(tmp_path / "example_output")) == 4
 
+    @pytest.mark.slow
+    def test_pictures_in_a_bucket(self, tmp_path: Path) -> None:
+        printed = run("pictures_in_a_bucket.py", tmp_path)
+        assert "2 pictures done, 0 failed, " in printed
+        assert "s3://bucket/pictures/below/rocket.png: " in printed
+        assert "s3://bucket/pictures/coffee.png: " in printed
+
     def test_all_are_tested(self) -> None:
         tested = {name.removeprefix("test_") for name in dir(TestExamples)}
         assert {path.stem for path in EXAMPLES} <= tested

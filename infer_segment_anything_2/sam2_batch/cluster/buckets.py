@@ -47,6 +47,14 @@ class BucketFolder:
             return None
         return content
 
+    def has(self, name: str) -> bool:
+        """Whether an object is there."""
+        try:
+            _tried(lambda: self._files.info(self._at(name)), self._at(name))
+        except FileNotFoundError:
+            return False
+        return True
+
     def names(self, below: str) -> set[str]:
         """The names of the objects directly in a folder of it; none if it is not there."""
         at = self._at(below)
@@ -58,16 +66,25 @@ class BucketFolder:
 
     def put(self, name: str, file: Path) -> None:
         """Uploads a local file; an upload is seen when it is whole."""
-        _tried(lambda: self._files.put_file(str(file), self._at(name)), self._at(name))
+        self._write(name, lambda: self._files.put_file(str(file), self._at(name)))
 
     def put_text(self, name: str, text: str) -> None:
         """Uploads a text as UTF-8."""
-        _tried(lambda: self._files.pipe_file(self._at(name), text.encode()), self._at(name))
+        self._write(name, lambda: self._files.pipe_file(self._at(name), text.encode()))
 
     def remove(self, name: str) -> None:
         """Removes an object if it is there."""
         with contextlib.suppress(FileNotFoundError):
             _tried(lambda: self._files.rm_file(self._at(name)), self._at(name))
+
+    def _write(self, name: str, action: Callable[[], object]) -> None:
+        try:
+            _tried(action, self._at(name))
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"The bucket of {self._url} must be there before a run, got none of that name "
+                f"({first_line(error)}); make it, or correct the address."
+            ) from error
 
     def _at(self, name: str) -> str:
         return f"{self._url}/{name}"

@@ -22,6 +22,9 @@ class Folder(Protocol):
     def read(self, name: str) -> bytes | None:
         """The content of a file, None if it is not there."""
 
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+
     def names(self, below: str) -> set[str]:
         """The names of the files that lie directly in a folder of it; none if it is not there."""
 
@@ -60,6 +63,10 @@ class LocalFolder:
                 f"Cannot read {self._path / name}: {error.strerror or error}; make it readable, or "
                 "choose another folder."
             ) from error
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+        return (self._path / name).is_file()
 
     def names(self, below: str) -> set[str]:
         """The names of the files that lie directly in a folder of it; none if it is not there."""

@@ -141,9 +141,15 @@ def _connected(choices: RayChoices) -> Iterator[None]:
         }
     try:
         ray.init(**asked, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray's own are bare ones
+        reason = first_line(error)
+        if choices.address == "local":
+            raise StorageError(
+                f"No Ray starts on this machine: {reason} Run the same command again when the "
+                "machine has less to do, or without --on ray."
+            ) from error
         raise StorageError(
-            f"There is no Ray cluster at --ray-address {choices.address}: {first_line(error)}; "
+            f"There is no Ray cluster at --ray-address {choices.address}: {reason}; "
             "expected one that runs, or local for a Ray of this machine alone."
         ) from error
     try:

@@ -10,7 +10,7 @@ from infer_segment_anything_2 import __version__
 from infer_segment_anything_2.errors import ExportError, ParameterError
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_batch.cluster.folders import Folder
-from infer_segment_anything_2.sam2_batch.done_marks import digest_of, settings_of
+from infer_segment_anything_2.sam2_batch.done_marks import differences, digest_of, settings_of
 from infer_segment_anything_2.sam2_batch.result_names import SETTINGS_NAME
 from infer_segment_anything_2.sam2_engine.weights.checkpoints import get_checkpoint
 from infer_segment_anything_2.sam2_engine.weights.finding import find_weights
@@ -60,12 +60,7 @@ def check_settings(folder: Folder, settings: Mapping[str, Any]) -> str:
     earlier = _read(folder, SETTINGS_NAME)
     if earlier is None:
         folder.put_text(SETTINGS_NAME, json.dumps(settings) + "\n")
-    elif earlier != settings:
-        changes = ", ".join(
-            f"{key} was {earlier.get(key)!r} and is {settings.get(key)!r}"
-            for key in sorted(earlier.keys() | settings.keys())
-            if earlier.get(key) != settings.get(key)
-        )
+    elif changes := differences(earlier, settings):
         raise ParameterError(
             f"{folder.place} holds results of other settings ({changes}); give the same settings, "
             "or another place for the results."
@@ -103,12 +98,7 @@ def check_machine(folder: Folder, machine: Mapping[str, str]) -> None:
     first = _read(folder, _MACHINE_NAME)
     if first is None:
         folder.put_text(_MACHINE_NAME, json.dumps(machine) + "\n")
-    elif first != machine:
-        changes = ", ".join(
-            f"{key} is {first.get(key)!r} there and {machine[key]!r} here"
-            for key in machine
-            if first.get(key) != machine[key]
-        )
+    elif changes := differences(first, machine, words=("is {!r} there", "{!r} here")):
         raise ParameterError(
             f"All workers of {folder.place} must compute alike, got one that does not ({changes}); "
             "give workers of one kind, or set --precision, and --no-cuda where some have no GPU, "

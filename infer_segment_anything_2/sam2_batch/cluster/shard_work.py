@@ -140,7 +140,7 @@ class ShardWorker:
             SegmentAnythingError: What would go wrong with every picture.
         """
         begun_s = time.monotonic()
-        is_done = shard.file_name in self._folder.names(PICTURES)
+        is_done = self._folder.has(f"{PICTURES}/{shard.file_name}")
         if is_done and not self._order.retry_failed:
             return ShardDone(shard.number)
         self._check_machine()

@@ -13,7 +13,12 @@ from typing import TextIO
 
 import pyarrow.parquet as pq
 
-from infer_segment_anything_2.errors import DependencyError, ParameterError, first_line
+from infer_segment_anything_2.errors import (
+    DependencyError,
+    ParameterError,
+    SegmentAnythingError,
+    first_line,
+)
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_batch.cluster.attempts import forget_attempts
 from infer_segment_anything_2.sam2_batch.cluster.folders import Folder, is_url, open_folder
@@ -86,8 +91,8 @@ def _run(order: Order, shards: Sequence[Shard], folder: Folder, options: argpars
             return complain(error, EXIT_SOME_FAILED)
     _say(
         options,
-        f"{tally.n_done} pictures done, {tally.n_failed} failed, {tally.n_masks} masks, in "
-        f"{folder.place}, {tally.took}\n{_how_to_ask(folder)}",
+        f"{_number(tally.n_done, 'picture')} done, {tally.n_failed} failed, "
+        f"{_number(tally.n_masks, 'mask')}, in {folder.place}, {tally.took}\n{_how_to_ask(folder)}",
     )
     return EXIT_SOME_FAILED if tally.n_failed else EXIT_DONE
 
@@ -105,9 +110,9 @@ def _on_ray(
     choices = RayChoices(address, options.workers, options.cpus_per_worker, options.gpus_per_worker)
     try:
         run_on_ray(order, shards, choices, tally.add)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SegmentAnythingError):
         # The workers were stopped, they did not die of their pictures.
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt, SegmentAnythingError):
             forget_attempts(folder)
         raise
 
@@ -206,10 +211,11 @@ def _undone(shards: Sequence[Shard], folder: Folder, options: argparse.Namespace
 
 def _counted(shards: Sequence[Shard]) -> str:
     n_pictures = sum(shard.n_pictures for shard in shards)
-    return (
-        f"{n_pictures} {'picture' if n_pictures == 1 else 'pictures'} in {len(shards)} "
-        f"{'shard' if len(shards) == 1 else 'shards'}"
-    )
+    return f"{_number(n_pictures, 'picture')} in {_number(len(shards), 'shard')}"
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing if count == 1 else thing + 's'}"
 
 
 def _how_to_ask(folder: Folder) -> str:

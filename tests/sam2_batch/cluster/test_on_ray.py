@@ -1,165 +1,210 @@
-"""Runs on Ray, whose workers and driver are killed; and on a bucket of this machine."""
+"""Runs on Ray, whose workers, driver, nodes and pictures die; with real signals."""
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import REPOSITORY
-from tests.sam2_batch.cluster.runs import BOX, draw_pictures, results, rows_of, tables
+from tests.process_tree import end, family_of, is_running
+from tests.sam2_batch.cluster.deadly_picture import DeadlyPicture
+from tests.sam2_batch.cluster.processes import (
+    HERE,
+    ON_LOCAL_RAY,
+    WAIT_S,
+    Process,
+    Processes,
+    n_done,
+    wait_for_shards,
+    workers_of,
+)
+from tests.sam2_batch.cluster.runs import draw_pictures, results, rows_of, tables
 
 # They start clusters, which takes minutes on a busy machine: `make test-slow`.
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(2 * WAIT_S),
     pytest.mark.skipif("SAM2_TEST_CLUSTER" not in os.environ, reason="run by make test-slow"),
 ]
 
-_WAIT_S = 300
+_N_PICTURES = 16
+
+Words = tuple[str | Path, ...]
 
 
-def start(
-    photos: Path | str, out: Path | str, environment: dict[str, str]
-) -> subprocess.Popen[str]:
-    """The command on a Ray of its own with two workers."""
-    words = [
-        "segment",
-        str(photos),
-        "-r",
-        "--on",
-        "ray",
-        "--ray-address",
-        "local",
-        "--workers",
-        "2",
-    ]
-    flags = ["--out", str(out), "--shard-size", "2", *BOX]
-    return subprocess.Popen(
-        [sys.executable, "-m", "infer_segment_anything_2", *words, *flags],
-        cwd=REPOSITORY,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@dataclass(frozen=True)
+class Whole:
+    """Pictures, and the tables of a run over them that nothing disturbed.
+
+    Attributes:
+        photos: Their folder.
+        out: That of the tables.
+        n_shards: How many shards they are in, which follows from where they lie.
+    """
+
+    photos: Path
+    out: Path
+    n_shards: int
+
+    def equals(self, out: Path) -> bool:
+        """Whether another run lost nothing and doubled nothing; says what differs."""
+        for table in ("pictures", "masks"):
+            # Of other numbers of threads: the last digit of predicted_iou.
+            drop = ("seconds", "shard", "predicted_iou")
+            assert rows_of(out, table, drop) == rows_of(self.out, table, drop)
+        assert results(out) == 0
+        return not list((out / "attempts").glob("*"))
 
 
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that are ended with all that they started, whatever becomes of the test."""
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for process in processes:
-        if process.poll() is None:
-            family = family_of(process.pid)
-            process.kill()
-            end(family)
-        process.communicate()
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    root = tmp_path_factory.mktemp("whole")
+    photos = draw_pictures(root / "photos", _N_PICTURES)
+    assert tables(root / "out", photos, "-r") == 0
+    return Whole(photos, root / "out", n_done(root / "out"))
 
 
-def family_of(pid: int) -> dict[int, str]:
-    """The processes below one, and their command lines."""
-    children: dict[int, list[int]] = {}
-    words: dict[int, str] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(folder.name))
-            words[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
-    below, waiting = {}, [pid]
-    while waiting:
-        for child in children.get(waiting.pop(), []):
-            below[child] = words.get(child, "")
-            waiting.append(child)
-    return below
+def finished(process: Process) -> str:
+    """What a run that did all pictures has said."""
+    said, trouble = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, trouble
+    assert ", 0 failed, " in said
+    # Ray's own word on the variable that keeps it quiet is the only line.
+    assert [line for line in trouble.splitlines() if "RAY_BACKEND_LOG_LEVEL" not in line] == []
+    return said
 
 
-def end(pids: Iterable[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def wait_for(folder: Path, n_files: int, process: subprocess.Popen[str]) -> None:
-    """Until so many shards are done."""
-    until = time.monotonic() + _WAIT_S
-    while len([*folder.glob("*.parquet")]) < n_files:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
-class TestOnRay:
+class TestDeaths:
     def test_a_killed_worker_and_a_killed_driver_lose_and_double_nothing(
-        self, tmp_path: Path, started: list[subprocess.Popen[str]]
+        self, whole: Whole, tmp_path: Path, processes: Processes
     ) -> None:
-        photos = draw_pictures(tmp_path / "photos", 16)
-        out, plain = tmp_path / "out", tmp_path / "plain"
-        first = start(photos, out, {})
-        started.append(first)
-        wait_for(out / "pictures", 1, first)
+        out = tmp_path / "out"
+        call: Words = (whole.photos, "-r", *ON_LOCAL_RAY, "--out", out)
+        first = processes.segment(*call)
+        wait_for_shards(out, 1, first)
         family = family_of(first.pid)
         first.kill()
         end(family)  # the whole machine is gone, as far as this run is concerned
         first.communicate()
-        second = start(photos, out, {})
-        started.append(second)
-        n_before = len([*(out / "pictures").glob("*.parquet")])
-        wait_for(out / "pictures", n_before + 1, second)
-        workers = [pid for pid, words in family_of(second.pid).items() if "MapWorker" in words]
+        second = processes.segment(*call)
+        wait_for_shards(out, n_done(out) + 1, second)
+        workers = workers_of(second.pid)
         assert workers
         end(workers[:1])
-        said, trouble = second.communicate(timeout=_WAIT_S)
-        assert second.returncode == 0, trouble
-        assert "0 failed" in said
-        # Ray's own word on the variable that keeps it quiet is the only line.
-        assert [line for line in trouble.splitlines() if "RAY_BACKEND_LOG_LEVEL" not in line] == []
-        assert tables(plain, photos, "-r") == 0
-        for table in ("pictures", "masks"):
-            drop = ("seconds", "shard", "predicted_iou")  # of other numbers of threads
-            assert rows_of(out, table, drop) == rows_of(plain, table, drop)
-        assert results(out) == 0
+        finished(second)
+        assert whole.equals(out)
 
-    def test_reads_from_and_writes_to_s3(
-        self, tmp_path: Path, started: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+    def test_a_lost_node_loses_and_doubles_nothing(
+        self, whole: Whole, tmp_path: Path, processes: Processes
     ) -> None:
-        import s3fs
-        from moto.server import ThreadedMotoServer
+        cluster = processes.python("-m", "tests.sam2_batch.cluster.two_nodes")
+        assert cluster.stdout is not None
+        told = json.loads(cluster.stdout.readline())
+        out = tmp_path / "out"
+        call = ("--on", "ray", "--ray-address", told["address"], "--workers", "2", "--out", out)
+        process = processes.segment(whole.photos, "-r", *call)
+        wait_for_shards(out, 1, process)
+        lost, other = told["raylets"]
+        assert workers_of(lost)
+        assert workers_of(other)
+        n_before = n_done(out)
+        end([lost, *family_of(lost)])
+        assert n_before < whole.n_shards
+        finished(process)
+        assert whole.equals(out)
 
-        server = ThreadedMotoServer(port=0)
-        server.start()
-        try:
-            host, port = server.get_host_and_port()
-            environment = {
-                "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-                "AWS_ACCESS_KEY_ID": "anybody",
-                "AWS_SECRET_ACCESS_KEY": "anything",
-                "AWS_DEFAULT_REGION": "us-east-1",
-            }
-            for name, value in environment.items():
-                monkeypatch.setenv(name, value)
-            photos = draw_pictures(tmp_path / "photos", 4)
-            store = s3fs.S3FileSystem()
-            store.mkdir("bucket")
-            store.put(str(photos), "bucket/photos", recursive=True)
-            process = start("s3://bucket/photos", "s3://bucket/run1", environment)
-            started.append(process)
-            said, trouble = process.communicate(timeout=_WAIT_S)
-            assert process.returncode == 0, trouble
-            assert "4 pictures done, 0 failed, 4 masks, in s3://bucket/run1" in said
-            store.get("bucket/run1", str(tmp_path / "copy"), recursive=True)
-        finally:
-            server.stop()
-        paths = [row["path"] for row in rows_of(tmp_path / "copy", "pictures")]
-        assert paths == [
-            f"s3://bucket/photos/{name}"
-            for name in ("below/p02.png", "p00.png", "p01.png", "p03.png")
-        ]
+    @pytest.mark.parametrize(
+        ("how", "n_calls"),
+        [pytest.param(HERE, 4, id="here"), pytest.param(ON_LOCAL_RAY, 1, id="ray")],
+    )
+    def test_a_picture_that_kills_whoever_reads_it_is_given_up_at_the_third_death(
+        self, how: tuple[str, ...], n_calls: int, whole: Whole, tmp_path: Path, processes: Processes
+    ) -> None:
+        deadly, out = tmp_path / "deadly.png", tmp_path / "out"
+        paths = sorted(map(str, [*whole.photos.glob("*.png"), deadly]))
+        pq.write_table(pa.table({"path": paths}), tmp_path / "keys.parquet")
+        call: Words = ("--list", tmp_path / "keys.parquet", *how, "--out", out)
+        with DeadlyPicture(deadly) as picture:
+            for _ in range(n_calls):
+                # One shard, whose other pictures are to be done.
+                process = processes.segment(*call, shard_size=len(paths))
+                _, trouble = process.communicate(timeout=WAIT_S)
+            assert picture.n_killed == 3
+        assert process.returncode == 1, trouble
+        rows = {row["path"]: row for row in rows_of(out, "pictures")}
+        assert rows[str(deadly)]["error_kind"] == "ProcessDied"
+        assert rows[str(deadly)]["error"] in trouble
+        assert [rows[path]["n_masks"] for path in paths] == [path != str(deadly) for path in paths]
+        assert results(out) == 0
+        assert not list((out / "attempts").iterdir())
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize(
+        "how", [pytest.param(HERE, id="here"), pytest.param(ON_LOCAL_RAY, id="ray")]
+    )
+    def test_leaves_a_run_that_the_same_command_resumes(
+        self, how: tuple[str, ...], whole: Whole, tmp_path: Path, processes: Processes
+    ) -> None:
+        out = tmp_path / "out"
+        call: Words = (whole.photos, "-r", *how, "--out", out)
+        first = processes.segment(*call)
+        wait_for_shards(out, 1, first)
+        family = family_of(first.pid)
+        os.killpg(first.pid, signal.SIGINT)  # as a terminal does at Ctrl-C
+        _, trouble = first.communicate(timeout=WAIT_S)
+        assert first.returncode == 130, trouble
+        assert trouble.splitlines()[-1] == "Stopped; the same command goes on from there."
+        assert "Traceback" not in trouble
+        assert not list((out / "attempts").iterdir())
+        n_before = n_done(out)
+        assert 1 <= n_before < whole.n_shards
+        until = time.monotonic() + WAIT_S
+        while any(map(is_running, family)):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        said = finished(processes.segment(*call))
+        assert f" in {n_before} shard" in said.splitlines()[0]
+        assert whole.equals(out)
+
+
+class TestWorkers:
+    def test_without_weights_end_the_run_with_one_sentence(
+        self, whole: Whole, tmp_path: Path, processes: Processes
+    ) -> None:
+        nowhere = {
+            "SAM2_CHECKPOINT_URL": "http://127.0.0.1:9",
+            "SAM2_CHECKPOINT_DIR": str(tmp_path),
+        }
+        call = (*ON_LOCAL_RAY, "--out", tmp_path / "out", "--model-name", "sam2.1_hiera_tiny")
+        process = processes.segment(whole.photos, *call, environment=nowhere)
+        _, trouble = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 3, trouble
+        lines = [line for line in trouble.splitlines() if "RAY_BACKEND_LOG_LEVEL" not in line]
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("error: ")
+
+
+class TestBuckets:
+    def test_give_pictures_and_take_tables(
+        self, whole: Whole, tmp_path: Path, processes: Processes, store: Any
+    ) -> None:
+        store.put(str(whole.photos), "bucket/pictures", recursive=True)
+        call = ("s3://bucket/pictures", "-r", *ON_LOCAL_RAY, "--out", "s3://bucket/out")
+        assert f"{_N_PICTURES} pictures done" in finished(processes.segment(*call))
+        store.get("bucket/out", str(tmp_path / "copy"), recursive=True)
+        for table in ("pictures", "masks"):
+            drop = ("seconds", "shard", "predicted_iou", "path")
+            there, here = (
+                [{key: row[key] for key in row if key not in drop} for row in rows_of(out, table)]
+                for out in (tmp_path / "copy", whole.out)
+            )
+            assert there == here
