@@ -14,7 +14,22 @@ from starlette.responses import JSONResponse, Response
 
 from infer_segment_anything_2.errors import CancelledError
 
-__all__ = ["BadRequest", "body_of", "box_of", "parameters_of", "run_in", "told"]
+__all__ = [
+    "MASKS_TYPE",
+    "OVERVIEW_PX",
+    "BadRequest",
+    "body_of",
+    "box_of",
+    "parameters_of",
+    "run_in",
+    "told",
+]
+
+OVERVIEW_PX = 2048
+"""The longer side of a picture, or a part of one, that is sent."""
+
+MASKS_TYPE = "application/octet-stream"
+"""The media type of what :func:`.wire.packed` writes."""
 
 Answer = TypeVar("Answer")
 

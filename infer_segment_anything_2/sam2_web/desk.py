@@ -17,14 +17,17 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
+from infer_segment_anything_2.errors import CancelledError
 from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture_file
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_web.given_parameters import read_given
+from infer_segment_anything_2.sam2_web.hints import Hint, find_hint
 from infer_segment_anything_2.sam2_web.jobs import Jobs
 from infer_segment_anything_2.sam2_web.picture_parts import part_jpeg
 from infer_segment_anything_2.sam2_web.remembered import Remembered
+from infer_segment_anything_2.sam2_web.video_desk import PageVideo, VideoDesk
 from infer_segment_anything_2.sam2_web.workflow_file import write_workflow
 from infer_segment_anything_2.segmentation import Segmenter
 
@@ -65,14 +68,22 @@ class OpenPicture:
     notes: tuple[str, ...]
 
 
+def _refuse_search(stage: str, done: int, total: int) -> None:
+    """Ends a run that needs more than what is kept."""
+    if stage == "points" and done < total:
+        raise CancelledError("Nothing is kept of this picture.")
+
+
 class Desk:
     """Pictures, parameters and the network behind one page.
 
     Args:
-        pictures: What is offered, at least one.
+        pictures: What is offered.
         parameters: What all runs start from: the flags of the command.
         write_results: Writes the results of a picture; see :data:`WriteResults`.
         folder: Where results go, and what is remembered of each picture.
+        videos: What is offered beside the pictures.
+        video_parameters: What all runs on videos start from.
     """
 
     def __init__(
@@ -81,6 +92,8 @@ class Desk:
         parameters: Parameters,
         write_results: WriteResults,
         folder: Path,
+        videos: Sequence[PageVideo] = (),
+        video_parameters: Parameters | None = None,
     ) -> None:
         self.pictures = tuple(pictures)
         self.parameters = parameters
@@ -89,6 +102,7 @@ class Desk:
         self.jobs = Jobs()
         self._write_results = write_results
         self._segmenter = Segmenter(tunes=True)
+        self.videos = VideoDesk(videos, video_parameters or parameters, self._segmenter, self.jobs)
         self._open: OrderedDict[int, OpenPicture] = OrderedDict()
         self._lock = Lock()
 
@@ -151,6 +165,29 @@ class Desk:
             self.jobs.forget(job)
         return found, 1000 * (time.perf_counter() - began_s)
 
+    def hint(self, number: int, given: Mapping[str, object]) -> Hint | None:
+        """What to change to see masks, where nothing that was found passes; see ``find_hint``.
+
+        From what the last search on the picture kept: nothing is searched for.
+
+        Args:
+            number: Of the picture.
+            given: The parameters that the tab has set.
+
+        Raises:
+            SegmentAnythingError: Something is wrong.
+        """
+        image_rgb_hwc = self.picture(number).image_rgb_hwc
+
+        def run(changed: Mapping[str, float]) -> Segmentation:
+            parameters = self.read({**given, **changed})
+            return self._segmenter.segment(image_rgb_hwc, parameters, on_progress=_refuse_search)
+
+        try:
+            return find_hint(run, self.read(given))
+        except CancelledError:
+            return None
+
     def write(
         self, number: int, given: Mapping[str, object], formats: Sequence[str], job: str
     ) -> list[str]:
@@ -163,14 +200,18 @@ class Desk:
         paths = self._write_results(self.pictures[number], found, formats)
         return [path.name for path in paths]
 
-    def write_workflow(self, number: int, given: Mapping[str, object]) -> str:
+    def write_workflow(self, result_name: str, parameters: Parameters) -> str:
         """Writes a run as a workflow file into the results' folder; returns its name.
 
+        Args:
+            result_name: What the names of the picture's or the video's results begin with.
+            parameters: Of the run.
+
         Raises:
-            SegmentAnythingError: A parameter is wrong, or the file cannot be written.
+            SegmentAnythingError: The file cannot be written.
         """
-        path = self.folder / f"{self.pictures[number].result_name}{_WORKFLOW_ENDING}"
-        write_workflow(self.read(given), path)
+        path = self.folder / f"{result_name}{_WORKFLOW_ENDING}"
+        write_workflow(parameters, path)
         return path.name
 
     def part_jpeg(self, number: int, box_xyxy_px: tuple[int, int, int, int], most_px: int) -> bytes:

@@ -21,6 +21,8 @@ from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.sam2_reading.parameter_rows import ParameterRow
 from infer_segment_anything_2.sam2_results.painting import instance_colours
 from infer_segment_anything_2.sam2_web.answering import (
+    MASKS_TYPE,
+    OVERVIEW_PX,
     BadRequest,
     body_of,
     box_of,
@@ -31,16 +33,16 @@ from infer_segment_anything_2.sam2_web.answering import (
 from infer_segment_anything_2.sam2_web.desk import Desk
 from infer_segment_anything_2.sam2_web.guard import Guard, Visitors
 from infer_segment_anything_2.sam2_web.texts import as_command, as_python
+from infer_segment_anything_2.sam2_web.video_desk import VIDEO_SETTINGS
+from infer_segment_anything_2.sam2_web.video_routes import VideoRoutes
 from infer_segment_anything_2.sam2_web.wire import packed
 from infer_segment_anything_2.sam2_web.workflow_file import has_ikomia
 
 __all__ = ["make_app"]
 
 _STATIC = Path(__file__).resolve().parent / "static"
-_OVERVIEW_PX = 2048
 _PALETTE = 64
 _MOST_FORMATS = 20
-_MASKS = "application/octet-stream"
 
 
 def make_app(desk: Desk, visitors: Visitors, formats: Mapping[str, str]) -> Guard:
@@ -52,6 +54,7 @@ def make_app(desk: Desk, visitors: Visitors, formats: Mapping[str, str]) -> Guar
         formats: What results can be written as: names and words.
     """
     routes = _Routes(desk, formats)
+    of_videos = VideoRoutes(desk)
     app = Starlette(
         routes=[
             Route("/", _index),
@@ -60,10 +63,12 @@ def make_app(desk: Desk, visitors: Visitors, formats: Mapping[str, str]) -> Guar
             Route("/api/pictures/{number:int}", routes.picture),
             Route("/api/pictures/{number:int}/part", routes.part),
             Route("/api/pictures/{number:int}/segment", routes.segment, methods=["POST"]),
+            Route("/api/pictures/{number:int}/hint", routes.hint, methods=["POST"]),
             Route("/api/pictures/{number:int}/texts", routes.texts, methods=["POST"]),
             Route("/api/pictures/{number:int}/results", routes.results, methods=["POST"]),
             Route("/api/pictures/{number:int}/workflow", routes.workflow, methods=["POST"]),
             Route("/api/pictures/{number:int}/remembered", routes.remember, methods=["PUT"]),
+            Mount("/api/videos/{number:int}", routes=of_videos.routes()),
             Route("/api/jobs/{job:str}", routes.progress),
             Route("/api/jobs/{job:str}", routes.stop, methods=["DELETE"]),
         ],
@@ -101,6 +106,11 @@ class _Routes:
                     {"name": one.name, "done": bool(desk.remembered.of(one.name).get("done"))}
                     for one in desk.pictures
                 ],
+                "videos": [
+                    {"name": one.name, "done": bool(desk.remembered.of(one.name).get("done"))}
+                    for one in desk.videos.videos
+                ],
+                "videoSettings": VIDEO_SETTINGS,
                 "palette": instance_colours(_PALETTE).tolist(),
                 "rows": [_described(row, desk.parameters) for row in ROWS if not row.alias_of],
                 "hasIkomia": has_ikomia(),
@@ -132,7 +142,7 @@ class _Routes:
                 self._desk.part_jpeg,
                 self._number(request),
                 box_of(request),
-                _OVERVIEW_PX,
+                OVERVIEW_PX,
             ),
         )
         return Response(jpeg, media_type="image/jpeg")
@@ -144,7 +154,18 @@ class _Routes:
         thread = self._clicks if given.get("input_objects") else self._searches
         run = partial(self._desk.segment, number, given, job)
         found, took_ms = await run_in(thread, run)
-        return Response(await run_in(thread, partial(packed, found, took_ms)), media_type=_MASKS)
+        return Response(
+            await run_in(thread, partial(packed, found, took_ms)), media_type=MASKS_TYPE
+        )
+
+    async def hint(self, request: Request) -> Response:
+        """What to change where everything mode shows nothing; empty where that is not so."""
+        body, number = await body_of(request), self._number(request)
+        run = partial(self._desk.hint, number, parameters_of(body))
+        hint = await run_in(self._searches, run)
+        if hint is None:
+            return JSONResponse({})
+        return JSONResponse({"words": hint.words, "values": dict(hint.values)})
 
     async def texts(self, request: Request) -> Response:
         """The run as Python and as a command."""
@@ -173,8 +194,9 @@ class _Routes:
 
     async def workflow(self, request: Request) -> Response:
         """Writes the run as a workflow file into that folder."""
-        body, number = await body_of(request), self._number(request)
-        write = partial(self._desk.write_workflow, number, parameters_of(body))
+        body, picture = await body_of(request), self._desk.pictures[self._number(request)]
+        parameters = self._desk.read(parameters_of(body))
+        write = partial(self._desk.write_workflow, picture.result_name, parameters)
         return JSONResponse({"written": [await run_in(self._searches, write)]})
 
     async def remember(self, request: Request) -> Response:
