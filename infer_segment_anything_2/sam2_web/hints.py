@@ -20,6 +20,7 @@ Run = Callable[[Mapping[str, float]], Segmentation]
 
 _WANTED_MASKS = 3
 _STEPS = 100  # thresholds are told in hundredths
+_ROUNDING = 1e-5
 _TOGETHER = ("iou_thresh", "stability_score_thresh")
 
 
@@ -57,10 +58,9 @@ def find_hint(run: Run, parameters: Parameters) -> Hint | None:
         return None
     loosest = _loosest(used)
     for keys in _in_order(counts.largest_loss(), loosest):
-        masks = run({key: loosest[key] for key in keys}).ranked[0]
-        if not len(masks):
-            continue
-        values = _values_for(masks, keys, used)
+        found = run({key: loosest[key] for key in keys}).ranked[0]
+        masks = found.select(np.flatnonzero([rle.area_px for rle in found.rles]))
+        values = _values_for(masks, keys, used) if len(masks) else {}
         n_masks = len(run(values).ranked[0]) if values else 0
         if n_masks:
             return Hint(values, n_masks, _words(values, used, n_masks))
@@ -83,7 +83,7 @@ def _in_order(largest_loss: str, keys: Iterable[str]) -> list[tuple[str, ...]]:
     """Which parameters to try: alone, those two that act on scores, all."""
     known = tuple(keys)
     alone = sorted(known, key=lambda key: key not in largest_loss)
-    groups = [(key,) for key in alone]
+    groups: list[tuple[str, ...]] = [(key,) for key in alone]
     groups += [group for group in (_TOGETHER, known) if len(group) > 1 and {*group} <= {*known}]
     return list(dict.fromkeys(groups))
 
@@ -91,21 +91,25 @@ def _in_order(largest_loss: str, keys: Iterable[str]) -> list[tuple[str, ...]]:
 def _values_for(masks: MaskSet, keys: Sequence[str], used: Parameters) -> dict[str, float]:
     """The values of some parameters that let the best few masks through."""
     areas_px = np.array([rle.area_px for rle in masks.rles])
+    stability = np.nan_to_num(masks.stability_score, nan=0.0)
     best_first = {
-        "stability_score_thresh": -masks.stability_score,
+        "stability_score_thresh": -stability,
         "min_mask_area": -areas_px,
         "max_mask_area": areas_px,
     }.get(keys[0] if len(keys) == 1 else "", -masks.predicted_iou)
     best = np.argsort(best_first, kind="stable")[:_WANTED_MASKS]
     needed = {
         # A predicted IoU must be above its threshold, a stability may be equal to it.
-        "iou_thresh": math.ceil(float(masks.predicted_iou[best].min()) * _STEPS - 1) / _STEPS,
-        "stability_score_thresh": math.floor(float(masks.stability_score[best].min()) * _STEPS)
-        / _STEPS,
+        "iou_thresh": _below(float(masks.predicted_iou[best].min()) - _ROUNDING),
+        "stability_score_thresh": _below(float(stability[best].min())),
         "min_mask_area": int(areas_px[best].min()),
         "max_mask_area": int(areas_px[best].max()),
     }
     return {key: max(needed[key], 0) for key in keys if _is_looser(key, needed[key], used)}
+
+
+def _below(score: float) -> float:
+    return math.floor(score * _STEPS) / _STEPS
 
 
 def _is_looser(key: str, value: float, used: Parameters) -> bool:

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import json
-import struct
 import subprocess
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from infer_segment_anything_2.parameters import Parameters
-from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 from infer_segment_anything_2.segmentation import Segmenter
 from tests.conftest import REPOSITORY
-from tests.sam2_web.conftest import MODEL, PAGE, Page, ask, end_page, start_page
+from tests.sam2_web.conftest import MODEL, PAGE, Page, ask, end_page, start_page, unpacked
 
 CUP = {"points": [[150, 75]], "labels": [1]}
-
-
-def unpacked(packed: bytes, image_hw: tuple[int, int]) -> tuple[dict[str, Any], list[Rle]]:
-    (length,) = struct.unpack_from("<I", packed)
-    head = json.loads(packed[4 : 4 + length])
-    counts = np.frombuffer(packed, "<u4", offset=4 + length)
-    rles, begin = [], 0
-    for mask in (mask for masks in head["ranks"] for mask in masks):
-        rles.append(Rle(image_hw, counts[begin : begin + mask["runs"]].astype(np.uint32)))
-        begin += mask["runs"]
-    assert begin == len(counts)
-    return head, rles
 
 
 class TestWhoIsLetIn:
