@@ -29,6 +29,7 @@ from tests.videos import clip
 PAGE = [sys.executable, "-m", "infer_segment_anything_2", "page"]
 MODEL = ["--model-name", "sam2_demo_nano", "--no-browser"]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PATIENCE_MS = 120_000
 N_FRAMES = 6
 CLIP_HW = (96, 128)
 
@@ -113,6 +114,7 @@ def unpacked(packed: bytes, image_hw: tuple[int, int]) -> tuple[dict[str, Any], 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api")
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]

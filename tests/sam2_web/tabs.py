@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.sam2_web.conftest import CHROMIUM, Page, ask
+from tests.sam2_web.conftest import CHROMIUM, PATIENCE_MS, Page, ask
 
 __all__ = ["CHROMIUM", "expect", "masks_shown", "opened", "place", "says", "text"]
 
-PATIENCE_MS = 120_000
 CUP_HW = (200, 300)
 
 

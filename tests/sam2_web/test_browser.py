@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,13 @@ class TestTuning:
         funnel = tab.locator("#funnel tr:last-child td:last-child")
         sync_api.expect(funnel).to_have_text("0")
         assert "--iou-thresh 1.0" in text(tab, "command", "--iou-thresh")
+        hint = tab.locator("#hint")
+        sync_api.expect(hint).to_contain_text("Nothing passed: lower Predicted IoU threshold to")
+        promised = re.search(r"to see (\d+) mask", hint.inner_text())
+        assert promised is not None
+        hint.get_by_role("button").click()
+        sync_api.expect(funnel).to_have_text(promised[1])
+        sync_api.expect(hint).to_be_hidden()
 
 
 class TestWhatGoesWrong:

@@ -73,6 +73,21 @@ class TestRuns:
         assert head["proposed"] == 3 * 6 * 6  # of the command's --points-per-side
         assert len(rles) == head["proposed"] - sum(head["lostTo"].values()) > 0
 
+    def test_hint_tells_what_to_change_when_nothing_is_shown(self, page: Page) -> None:
+        given = {"iou_thresh": 1.0, "stability_score_thresh": 0.0}
+        body = {"parameters": given, "job": "g"}
+        assert unpacked(ask(page, "/api/pictures/1/segment", body)[1], (128, 128))[1] == []
+        status, said, _ = ask(page, "/api/pictures/1/hint", body)
+        hint = json.loads(said)
+        assert (status, hint["values"].keys()) == (200, {"iou_thresh"})
+        seen = {"parameters": {**given, **hint["values"]}, "job": "h"}
+        _, rles = unpacked(ask(page, "/api/pictures/1/segment", seen)[1], (128, 128))
+        assert hint["words"].endswith(f"to see {len(rles)} mask{'s' * (len(rles) != 1)}.")
+        # Nothing is searched for: of other settings there is nothing to tell.
+        never = {"parameters": {**given, "points_per_side": 31}}
+        assert json.loads(ask(page, "/api/pictures/1/hint", never)[1]) == {}
+        assert json.loads(ask(page, "/api/pictures/1/hint", seen)[1]) == {}
+
     def test_stop_before_they_begin(self, page: Page) -> None:
         assert ask(page, "/api/jobs/c", method="DELETE")[0] == 200
         body = {"parameters": {"points_per_side": 33}, "job": "c"}
