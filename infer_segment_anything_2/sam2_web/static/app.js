@@ -27,7 +27,13 @@ const painter = new Painter(canvas, viewport);
 const walk = new VideoWalk(viewport, {
   prompts: videoParameters,
   isPrompted: (frame) => framesOf(history.present).includes(frame),
-  shown: refresh,
+  shown: () => {
+    if (walk.video && walk.frame !== keptFrame) {
+      keptFrame = walk.frame;
+      rememberSoon();
+    }
+    refresh();
+  },
   tell,
   fail,
 });
@@ -46,6 +52,7 @@ let foundByDefault = null; // and that of the defaults, to compare
 let searched = ""; // the settings of the search that `found` is of
 let drag = null;
 let cross = null;
+let keptFrame = 0; // of the video: the one that is remembered
 let spaceHeld = false;
 const answers = new Map(); // by the object's entry and the settings that act on it
 
@@ -735,6 +742,7 @@ async function openItem(index) {
     clearTimeout(rememberTimer);
     rememberTimer = 0;
     if (isVideo) {
+      keptFrame = frame;
       await walk.open(picture, frame);
     } else {
       await viewport.show(picture);

@@ -33,9 +33,10 @@ export class VideoWalk {
     this.video = video;
     element("frame").max = element("frame-number").max = video.frames - 1;
     element("frame-count").textContent = `of ${video.frames - 1}`;
-    this.viewport.swap(this.#pictureOf(frame), null);
+    this.frame = Math.min(Math.max(frame, 0), video.frames - 1);
+    this.viewport.swap(this.#pictureOf(this.frame), null);
     this.viewport.fit();
-    await this.show(frame);
+    await this.show(this.frame);
   }
 
   /** Shows a frame with the masks that are at hand; while one loads, only the newest counts. */
