@@ -75,7 +75,7 @@ def served(path: Path) -> Iterator[Page]:
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
             tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-            tab.goto(address.group())
+            tab.goto(address.group(), timeout=PATIENCE_MS)
             expect(tab.locator("#status")).to_contain_text("pixels", timeout=PATIENCE_MS)
             yield tab
             browser.close()
