@@ -19,7 +19,7 @@ from infer_segment_anything_2.sam2_batch.flag_values import (
     point,
 )
 from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
-from infer_segment_anything_2.sam2_batch.page_command import PAGE_GROUPS, add_page_flags
+from infer_segment_anything_2.sam2_batch.page_command import PAGE_KEYS, add_page_flags
 from infer_segment_anything_2.sam2_batch.table_flags import (
     TABLES,
     TABLES_WORDS,
@@ -353,20 +353,24 @@ def _add_models(
 def _add_page(commands: argparse._SubParsersAction[_Parser]) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "page",
-        usage="%(prog)s PICTURE [PICTURE ...] [--out FOLDER] [more flags]",
+        usage="%(prog)s PICTURE|VIDEO [...] [--out FOLDER] [more flags]",
         help="point and tune in the browser, and take the parameters along",
-        description="Open pictures in the browser: click on objects, draw boxes, move thresholds, "
-        "and copy what gives the same masks in Ikomia or on the command line. Only this machine "
-        "can reach the page.",
-        epilog=f"examples:\n  {_PROGRAM} page cat.jpg\n"
+        description="Open pictures and videos in the browser: click on objects, draw boxes, move "
+        "thresholds, follow objects from frame to frame, and copy what gives the same masks in "
+        "Ikomia or on the command line. Only this machine can reach the page.",
+        epilog=f"examples:\n  {_PROGRAM} page cat.jpg\n  {_PROGRAM} page clip.mp4\n"
         f"  {_PROGRAM} page photos --model-name sam2_demo_nano --out results",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add_page_flags(parser)
-    groups = {key: parser.add_argument_group(GROUP_TITLES[key]) for key in sorted(PAGE_GROUPS)}
+    groups = {
+        row.group: parser.add_argument_group(GROUP_TITLES[row.group])
+        for row in ROWS
+        if row.key in PAGE_KEYS
+    }
     for row in ROWS:
-        if row.group in groups:
+        if row.key in PAGE_KEYS:
             _add_row(groups[row.group], row)
     _add_verbose(parser)
     return parser

@@ -1,4 +1,4 @@
-"""The command ``page``: pictures in the browser, to point and to tune."""
+"""The command ``page``: pictures and videos in the browser, to point and to tune."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.sam2_batch.exit_codes import EXIT_DONE
 from infer_segment_anything_2.sam2_batch.flag_values import folder
 from infer_segment_anything_2.sam2_batch.formats import FORMATS, ExportOptions
-from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile, find_pictures
+from infer_segment_anything_2.sam2_batch.page_finding import find_page_files
+from infer_segment_anything_2.sam2_batch.picture_finding import PictureFile
 from infer_segment_anything_2.sam2_batch.result_folder import ResultFolder
+from infer_segment_anything_2.sam2_batch.track_flags import TRACK_KEYS
 from infer_segment_anything_2.sam2_reading.parameter_rows import Group
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture_file
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_web.desk import Desk, PagePicture
 from infer_segment_anything_2.sam2_web.serving import LOOPBACK, serve
+from infer_segment_anything_2.sam2_web.video_desk import VIDEO_SETTINGS
 
-__all__ = ["PAGE_GROUPS", "add_page_flags", "run_page"]
+__all__ = ["PAGE_KEYS", "add_page_flags", "run_page"]
 
 # What is prompted is the page's own business.
-PAGE_GROUPS: frozenset[Group] = frozenset({"model", "everything", "cleanup"})
+_GROUPS: frozenset[Group] = frozenset({"model", "everything", "cleanup"})
+PAGE_KEYS = frozenset(row.key for row in ROWS if row.group in _GROUPS).union(VIDEO_SETTINGS)
+"""The parameters that the page can be started with."""
 
 
 def add_page_flags(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +38,7 @@ def add_page_flags(parser: argparse.ArgumentParser) -> None:
         "pictures",
         nargs="+",
         metavar="PICTURE",
-        help="a picture, a folder of pictures, or a pattern such as 'photos/**/*.jpg'",
+        help="a picture, a video, a folder of both, or a pattern such as 'photos/**/*.jpg'",
     )
     group = parser.add_argument_group("Page")
     group.add_argument(
@@ -45,6 +50,11 @@ def add_page_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "-r", "--recursive", action="store_true", help="search folders in folders too"
+    )
+    group.add_argument(
+        "--as-video",
+        action="store_true",
+        help="the pictures of each folder that is named are the frames of one video",
     )
     group.add_argument(
         "--port", type=int, default=0, metavar="N", help="port of the page (default: a free one)"
@@ -75,22 +85,22 @@ def run_page(options: argparse.Namespace) -> int:
             "other machines see the page, or neither.",
             key="host",
         )
-    pictures = find_pictures(
+    pictures, videos = find_page_files(
         options.pictures,
         out=options.out,
         recursive=options.recursive,
+        as_video=options.as_video,
         tell=_say,
     )
-    given = {row.key: getattr(options, row.key, None) for row in ROWS}
-    parameters = Parameters.from_strings(
-        {key: text for key, text in given.items() if text is not None}
-    )
     files = {picture.name: picture for picture in pictures}
+    given = {key: text for key in PAGE_KEYS if (text := getattr(options, key)) is not None}
     desk = Desk(
         [PagePicture(one.path, one.name, one.result_name) for one in pictures],
-        parameters,
+        Parameters.from_strings(given),
         lambda picture, found, formats: _write(options.out, files, picture, found, formats),
         options.out,
+        videos,
+        Parameters.from_strings({key: given[key] for key in given.keys() & TRACK_KEYS}),
     )
     _check_readable(desk)
     serve(
@@ -108,12 +118,16 @@ def _say(line: str) -> None:
 
 
 def _check_readable(desk: Desk) -> None:
-    """Refuses a call whose only picture cannot be read; of many, the page tells it of each."""
-    if len(desk.pictures) == 1:
-        try:
-            desk.picture(0)
-        except ImageError as error:
-            raise ImageError(f"{desk.pictures[0].path}: {error}") from error
+    """Refuses a call whose only file cannot be read; of many, the page tells it of each."""
+    if len(desk.pictures) + len(desk.videos.videos) > 1:
+        return
+    if desk.videos.videos:
+        desk.videos.shelf(0)
+        return
+    try:
+        desk.picture(0)
+    except ImageError as error:
+        raise ImageError(f"{desk.pictures[0].path}: {error}") from error
 
 
 def _write(

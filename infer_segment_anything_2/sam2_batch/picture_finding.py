@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from infer_segment_anything_2.errors import ImageError
 from infer_segment_anything_2.sam2_batch.result_names import result_names
 from infer_segment_anything_2.sam2_reading.tiff_files import Georeference
 
-__all__ = ["PictureFile", "find_pictures", "picture_endings"]
+__all__ = ["PictureFile", "find_files", "find_pictures", "is_picture", "picture_endings"]
 
 # What Pillow opens in name only (it needs other programs), and what is no picture at all.
 _NO_PICTURES = frozenset(
@@ -66,6 +66,7 @@ def find_pictures(
     out: Path | None = None,
     recursive: bool = False,
     tell: Callable[[str], None] | None = None,
+    others: Collection[str] = (),
 ) -> list[PictureFile]:
     """Finds the pictures that files, folders and patterns name, each once.
 
@@ -78,6 +79,7 @@ def find_pictures(
         out: Where results go; what lies there is no input of folders and patterns.
         recursive: Take what is below a folder's own folders too.
         tell: Called with one line that says what was no picture, where there was something.
+        others: Endings of files that are no pictures and not worth a word.
 
     Raises:
         ImageError: Nothing was found under one of the names, or results of two pictures would have
@@ -89,6 +91,7 @@ def find_pictures(
         for path, name in _look_up(text, out, skipped, recursive=recursive):
             # Not resolved: a link counts under its own name.
             found.setdefault(os.path.abspath(path), (path, name))  # noqa: PTH100
+    skipped = {path for path in skipped if path.suffix.lower() not in others}
     if skipped and tell is not None:
         tell(_skipped_line(skipped))
     paths_and_names = list(found.values())
@@ -111,24 +114,14 @@ def _look_up(
     text: str, out: Path | None, skipped: set[Path], *, recursive: bool
 ) -> list[tuple[Path, str]]:
     """The pictures under one name; adds to ``skipped`` what lies there and is none."""
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:  # "~nobody/..."
-        raise ImageError(
-            f"There is no picture {text!r}: expected the home folder of a user of this machine "
-            "behind ~, got an unknown name; write the path out."
-        ) from None
-    if path.is_file() or (path.is_symlink() and not path.exists()):
+    path = _path_of(text)
+    if _is_there(path):
         return [(path, path.name)]
-    if path.is_dir():
-        files = [(file, file.relative_to(path).as_posix()) for file in _walk(path, recursive)]
-    else:
-        files = [(file, file.name) for file in _matches(path) if not file.is_dir()]
-    files = [(file, name) for file, name in files if not file.name.startswith(".")]
+    files = _below(path, recursive)
     outside = sorted((file, name) for file, name in files if not _lies_in(file, out))
-    pictures = [(file, name) for file, name in outside if _is_picture(file)]
-    skipped.update(file for file, _ in outside if not _is_picture(file))
-    if not pictures and any(_is_picture(file) for file, _ in files):
+    pictures = [(file, name) for file, name in outside if is_picture(file)]
+    skipped.update(file for file, _ in outside if not is_picture(file))
+    if not pictures and any(is_picture(file) for file, _ in files):
         raise ImageError(
             f"The pictures of {text!r} lie where results shall go, in {out}, and the next run "
             "would take results for pictures; choose another folder for the results."
@@ -141,6 +134,52 @@ def _look_up(
             f"{below}"
         )
     return pictures
+
+
+def find_files(
+    text: str, *, out: Path | None = None, recursive: bool = False
+) -> list[tuple[Path, str]]:
+    """Finds the files of any kind that a file, a folder or a pattern names.
+
+    Args:
+        text: As for :func:`find_pictures`; hidden files are passed over.
+        out: Where results go; what lies there is not found by folders and patterns.
+        recursive: Take what is below a folder's own folders too.
+
+    Returns:
+        Their paths, and their names: the path below the folder that was named, with "/".
+
+    Raises:
+        ImageError: It is in the home folder of nobody.
+    """
+    path = _path_of(text)
+    if _is_there(path):
+        return [(path, path.name)]
+    return sorted(one for one in _below(path, recursive) if not _lies_in(one[0], out))
+
+
+def _path_of(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # "~nobody/..."
+        raise ImageError(
+            f"There is no picture {text!r}: expected the home folder of a user of this machine "
+            "behind ~, got an unknown name; write the path out."
+        ) from None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether it is a file; also a link to nothing: that it cannot be read shall be said."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _below(path: Path, recursive: bool) -> list[tuple[Path, str]]:
+    """The files in a folder, or those that a pattern matches."""
+    if path.is_dir():
+        files = [(file, file.relative_to(path).as_posix()) for file in _walk(path, recursive)]
+    else:
+        files = [(file, file.name) for file in _matches(path) if not file.is_dir()]
+    return [(file, name) for file, name in files if not file.name.startswith(".")]
 
 
 def _walk(folder: Path, recursive: bool, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -167,10 +206,9 @@ def _matches(pattern: Path) -> Iterator[Path]:
             yield path
 
 
-def _is_picture(path: Path) -> bool:
-    """Also a link to nothing: that it cannot be read shall be said."""
-    is_there = path.is_file() or (path.is_symlink() and not path.exists())
-    return is_there and path.suffix.lower() in picture_endings()
+def is_picture(path: Path) -> bool:
+    """Whether a file has the ending of a picture."""
+    return _is_there(path) and path.suffix.lower() in picture_endings()
 
 
 def _lies_in(path: Path, folder: Path | None) -> bool:

@@ -22,7 +22,7 @@ from infer_segment_anything_2.prompts import ObjectPrompt
 from infer_segment_anything_2.request import objects_of
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.tracking.masklets import Masklets, Sighting
-from infer_segment_anything_2.sam2_following.asked_objects import Asked, with_ids
+from infer_segment_anything_2.sam2_following.asked_objects import in_time
 from infer_segment_anything_2.sam2_following.frame_following import (
     Followed,
     VideoFrame,
@@ -206,15 +206,7 @@ def _prompts(request: TrackRequest, image_hw: tuple[int, int]) -> list[ObjectPro
     objects, notes = objects_of(request.parameters, image_hw)
     for note in notes:
         request.tell(note)
-    by_frame: dict[int, list[ObjectPrompt]] = {}
-    for prompt in objects:
-        at = request.parameters.prompt_frame if prompt.frame is None else prompt.frame
-        by_frame.setdefault(at, []).append(prompt)
-    asked = Asked()
-    prompts = []
-    for at in sorted(by_frame):
-        by_id, asked = with_ids(by_frame[at], asked)
-        prompts += [replace(one, frame=at, track_id=number) for number, one in by_id.items()]
+    prompts = in_time(objects, request.parameters.prompt_frame)
     request.check_ids(list(dict.fromkeys(one.track_id or 0 for one in prompts)))
     return prompts
 

@@ -7,13 +7,13 @@ is new among them later counts when it comes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from infer_segment_anything_2.errors import PromptError
 from infer_segment_anything_2.prompts import ObjectPrompt
 
-__all__ = ["Asked", "check_frames", "due_at", "missed", "names_of", "with_ids"]
+__all__ = ["Asked", "check_frames", "due_at", "in_time", "missed", "names_of", "with_ids"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,28 @@ def with_ids(due: Sequence[ObjectPrompt], asked: Asked) -> tuple[dict[int, Objec
     by_id = {next(free) if prompt.track_id is None else prompt.track_id: prompt for prompt in due}
     following = max([asked.next_id - 1, *by_id]) + 1
     return by_id, Asked(asked.done | frozenset(due), following)
+
+
+def in_time(prompts: Iterable[ObjectPrompt], prompt_frame: int) -> list[ObjectPrompt]:
+    """All prompts with their frames and their objects' ids, in the order of frames.
+
+    Args:
+        prompts: Of one video.
+        prompt_frame: The frame of those that name none.
+
+    Raises:
+        PromptError: Two prompts of one frame are for one object.
+    """
+    by_frame: dict[int, list[ObjectPrompt]] = {}
+    for prompt in prompts:
+        at = prompt_frame if prompt.frame is None else prompt.frame
+        by_frame.setdefault(at, []).append(prompt)
+    asked = Asked()
+    settled = []
+    for at in sorted(by_frame):
+        by_id, asked = with_ids(by_frame[at], asked)
+        settled += [replace(one, frame=at, track_id=number) for number, one in by_id.items()]
+    return settled
 
 
 def check_frames(prompts: Iterable[ObjectPrompt], n_frames: int | None) -> None:

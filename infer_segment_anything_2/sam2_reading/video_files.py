@@ -77,12 +77,12 @@ class Video(Protocol):
     stated_count: int | None
     is_live: bool
 
-    def frames(self) -> Iterator[ClipFrame]:
-        """All frames from the first on.
+    def frames(self, first: int = 0) -> Iterator[ClipFrame]:
+        """All frames from number ``first`` on.
 
         Raises:
-            ImageError: A frame cannot be read, or some are missing at the end; the message tells
-                which.
+            ImageError: A frame cannot be read, or some are missing at the end, or there is no frame
+                ``first``; the message tells which.
         """
         ...
 
@@ -112,9 +112,11 @@ class FrameFolder:
         self._files = tuple(files)
         self._rate = frames_per_second
 
-    def frames(self) -> Iterator[ClipFrame]:
-        """All frames from the first on; see :meth:`Video.frames`."""
-        return map(self._read, range(len(self._files)))
+    def frames(self, first: int = 0) -> Iterator[ClipFrame]:
+        """All frames from one on; see :meth:`Video.frames`."""
+        if first >= len(self._files):
+            raise _no_frame(self.name, first, len(self._files))
+        return map(self._read, range(first, len(self._files)))
 
     def frames_backwards(self, last: int) -> Iterator[ClipFrame]:
         """The frames back to the first; see :meth:`Video.frames_backwards`."""
@@ -147,14 +149,17 @@ class VideoFile:
             self.is_live = container.duration is None and not stream.frames
             self.stated_count: int | None = stream.frames or None
 
-    def frames(self) -> Iterator[ClipFrame]:
-        """All frames from the first on; see :meth:`Video.frames`."""
+    def frames(self, first: int = 0) -> Iterator[ClipFrame]:
+        """All frames from one on; see :meth:`Video.frames`. Those before it are decoded, too."""
         number = -1
         with self._opened() as (container, stream):
             for number, (decoded, time_s) in enumerate(self._timed(container, stream)):
-                yield ClipFrame(number, time_s, _upright(decoded))
+                if number >= first:
+                    yield ClipFrame(number, time_s, _upright(decoded))
         if number < 0:
             raise ImageError(f"The video {self.name} has no frame that can be read; save it again.")
+        if number < first:
+            raise _no_frame(self.name, first, number + 1)
 
     def frames_backwards(self, last: int) -> Iterator[ClipFrame]:
         """The frames back to the first; see :meth:`Video.frames_backwards`.
@@ -313,8 +318,8 @@ class Camera:
                 "video file, a folder of frames or an address."
             )
 
-    def frames(self) -> Iterator[ClipFrame]:
-        """All frames from now on; see :meth:`Video.frames`."""
+    def frames(self, first: int = 0) -> Iterator[ClipFrame]:
+        """All frames from now on but the first so many; see :meth:`Video.frames`."""
         begun_s = time.monotonic()
         number = 0
         try:
@@ -323,7 +328,8 @@ class Camera:
                 if not is_there:
                     raise ImageError(f"The {self.name} gave no frame {number}; plug it in again.")
                 image_rgb_hwc = np.ascontiguousarray(picture_bgr_hwc[..., ::-1])
-                yield ClipFrame(number, time.monotonic() - begun_s, image_rgb_hwc)
+                if number >= first:
+                    yield ClipFrame(number, time.monotonic() - begun_s, image_rgb_hwc)
                 number += 1
         finally:
             self._capture.release()

@@ -7,7 +7,6 @@ the desk keeps pictures and the network only, so tabs do not disturb each other.
 
 from __future__ import annotations
 
-import io
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -17,25 +16,27 @@ from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from infer_segment_anything_2.errors import CancelledError, ParameterError
-from infer_segment_anything_2.parameters import Parameters, check_names, stringify
-from infer_segment_anything_2.request import raise_first, text_errors
+from infer_segment_anything_2.errors import CancelledError
+from infer_segment_anything_2.parameters import Parameters
 from infer_segment_anything_2.sam2_engine.image.rgb import to_rgb8
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture_file
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
+from infer_segment_anything_2.sam2_web.given_parameters import read_given
+from infer_segment_anything_2.sam2_web.hints import Hint, find_hint
+from infer_segment_anything_2.sam2_web.jobs import Jobs
+from infer_segment_anything_2.sam2_web.picture_parts import part_jpeg
 from infer_segment_anything_2.sam2_web.remembered import Remembered
+from infer_segment_anything_2.sam2_web.video_desk import PageVideo, VideoDesk
 from infer_segment_anything_2.sam2_web.workflow_file import write_workflow
 from infer_segment_anything_2.segmentation import Segmenter
 
-__all__ = ["Desk", "Jobs", "OpenPicture", "PagePicture", "WriteResults"]
+__all__ = ["Desk", "OpenPicture", "PagePicture", "WriteResults"]
 
 WriteResults = Callable[["PagePicture", Segmentation, Sequence[str]], Sequence[Path]]
 """Writes a picture's results in some formats and gives their paths; may raise ``ExportError``."""
 
 _OPEN_PICTURES = 3
-_JPEG_QUALITY = 90
 _WORKFLOW_ENDING = "_workflow.json"
 
 
@@ -67,49 +68,22 @@ class OpenPicture:
     notes: tuple[str, ...]
 
 
-class Jobs:
-    """How far runs are, and the wish to stop them; by names that the tabs chose."""
-
-    def __init__(self) -> None:
-        self._progress: dict[str, tuple[str, int, int]] = {}
-        self._stopped: set[str] = set()
-        self._lock = Lock()
-
-    def watcher(self, job: str) -> Callable[[str, int, int], None]:
-        """The progress callback of a run; raises ``CancelledError`` once it was stopped."""
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            with self._lock:
-                self._progress[job] = (stage, done, total)
-                if job in self._stopped:
-                    raise CancelledError("The run was stopped.")
-
-        return on_progress
-
-    def progress(self, job: str) -> tuple[str, int, int]:
-        """Stage, steps done, steps in all; nothing of nothing before a run has begun."""
-        return self._progress.get(job, ("", 0, 0))
-
-    def stop(self, job: str) -> None:
-        """Ends a run between two steps; no matter whether it has begun."""
-        with self._lock:
-            self._stopped.add(job)
-
-    def forget(self, job: str) -> None:
-        """Drops what is known of a run that has ended."""
-        with self._lock:
-            self._progress.pop(job, None)
-            self._stopped.discard(job)
+def _refuse_search(stage: str, done: int, total: int) -> None:
+    """Ends a run that needs more than what is kept."""
+    if stage == "points" and done < total:
+        raise CancelledError("Nothing is kept of this picture.")
 
 
 class Desk:
     """Pictures, parameters and the network behind one page.
 
     Args:
-        pictures: What is offered, at least one.
+        pictures: What is offered.
         parameters: What all runs start from: the flags of the command.
         write_results: Writes the results of a picture; see :data:`WriteResults`.
         folder: Where results go, and what is remembered of each picture.
+        videos: What is offered beside the pictures.
+        video_parameters: What all runs on videos start from.
     """
 
     def __init__(
@@ -118,6 +92,8 @@ class Desk:
         parameters: Parameters,
         write_results: WriteResults,
         folder: Path,
+        videos: Sequence[PageVideo] = (),
+        video_parameters: Parameters | None = None,
     ) -> None:
         self.pictures = tuple(pictures)
         self.parameters = parameters
@@ -126,6 +102,7 @@ class Desk:
         self.jobs = Jobs()
         self._write_results = write_results
         self._segmenter = Segmenter(tunes=True)
+        self.videos = VideoDesk(videos, video_parameters or parameters, self._segmenter, self.jobs)
         self._open: OrderedDict[int, OpenPicture] = OrderedDict()
         self._lock = Lock()
 
@@ -144,16 +121,7 @@ class Desk:
             ParameterError: A name or a value is wrong, or a value is not the page's to choose.
             PromptError: A prompt makes no sense in itself.
         """
-        check_names(given)
-        for key in _NOT_FROM_THE_PAGE & given.keys():
-            raise ParameterError(
-                f"{key} is set where the page was started, not on it; stop the page, and start it "
-                f"with --{key.replace('_', '-')}.",
-                key=key,
-            )
-        parameters = Parameters.from_strings(stringify(given), base=self.parameters)
-        raise_first(text_errors(parameters))
-        return parameters
+        return read_given(given, self.parameters)
 
     def picture(self, number: int) -> OpenPicture:
         """A picture's pixels; the last few stay in memory.
@@ -197,6 +165,29 @@ class Desk:
             self.jobs.forget(job)
         return found, 1000 * (time.perf_counter() - began_s)
 
+    def hint(self, number: int, given: Mapping[str, object]) -> Hint | None:
+        """What to change to see masks, where nothing that was found passes; see ``find_hint``.
+
+        From what the last search on the picture kept: nothing is searched for.
+
+        Args:
+            number: Of the picture.
+            given: The parameters that the tab has set.
+
+        Raises:
+            SegmentAnythingError: Something is wrong.
+        """
+        image_rgb_hwc = self.picture(number).image_rgb_hwc
+
+        def run(changed: Mapping[str, float]) -> Segmentation:
+            parameters = self.read({**given, **changed})
+            return self._segmenter.segment(image_rgb_hwc, parameters, on_progress=_refuse_search)
+
+        try:
+            return find_hint(run, self.read(given))
+        except CancelledError:
+            return None
+
     def write(
         self, number: int, given: Mapping[str, object], formats: Sequence[str], job: str
     ) -> list[str]:
@@ -209,14 +200,18 @@ class Desk:
         paths = self._write_results(self.pictures[number], found, formats)
         return [path.name for path in paths]
 
-    def write_workflow(self, number: int, given: Mapping[str, object]) -> str:
+    def write_workflow(self, result_name: str, parameters: Parameters) -> str:
         """Writes a run as a workflow file into the results' folder; returns its name.
 
+        Args:
+            result_name: What the names of the picture's or the video's results begin with.
+            parameters: Of the run.
+
         Raises:
-            SegmentAnythingError: A parameter is wrong, or the file cannot be written.
+            SegmentAnythingError: The file cannot be written.
         """
-        path = self.folder / f"{self.pictures[number].result_name}{_WORKFLOW_ENDING}"
-        write_workflow(self.read(given), path)
+        path = self.folder / f"{result_name}{_WORKFLOW_ENDING}"
+        write_workflow(parameters, path)
         return path.name
 
     def part_jpeg(self, number: int, box_xyxy_px: tuple[int, int, int, int], most_px: int) -> bytes:
@@ -226,21 +221,4 @@ class Desk:
             ImageError: It cannot be read.
             ParameterError: The part lies outside.
         """
-        image_rgb_hwc = self.picture(number).image_rgb_hwc
-        height, width = image_rgb_hwc.shape[:2]
-        left, top, right, bottom = box_xyxy_px
-        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-            raise ParameterError(
-                f"The part {list(box_xyxy_px)} is not within the picture of {width} x {height} "
-                "pixels; ask for one that is."
-            )
-        part = Image.fromarray(image_rgb_hwc[top:bottom, left:right])
-        if max(part.size) > most_px:
-            part.thumbnail((most_px, most_px), Image.Resampling.BOX, reducing_gap=None)
-        written = io.BytesIO()
-        part.save(written, "JPEG", quality=_JPEG_QUALITY)
-        return written.getvalue()
-
-
-# Paths, and what would load another network behind the backs of other tabs.
-_NOT_FROM_THE_PAGE = frozenset({"model_name", "model_path", "cuda", "precision"})
+        return part_jpeg(self.picture(number).image_rgb_hwc, box_xyxy_px, most_px)

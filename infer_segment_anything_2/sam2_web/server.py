@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,26 +16,33 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from infer_segment_anything_2 import __version__
-from infer_segment_anything_2.errors import CancelledError, SegmentAnythingError
+from infer_segment_anything_2.errors import SegmentAnythingError
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.sam2_reading.parameter_rows import ParameterRow
 from infer_segment_anything_2.sam2_results.painting import instance_colours
+from infer_segment_anything_2.sam2_web.answering import (
+    MASKS_TYPE,
+    OVERVIEW_PX,
+    BadRequest,
+    body_of,
+    box_of,
+    parameters_of,
+    run_in,
+    told,
+)
 from infer_segment_anything_2.sam2_web.desk import Desk
 from infer_segment_anything_2.sam2_web.guard import Guard, Visitors
 from infer_segment_anything_2.sam2_web.texts import as_command, as_python
+from infer_segment_anything_2.sam2_web.video_desk import VIDEO_SETTINGS
+from infer_segment_anything_2.sam2_web.video_routes import VideoRoutes
 from infer_segment_anything_2.sam2_web.wire import packed
 from infer_segment_anything_2.sam2_web.workflow_file import has_ikomia
 
 __all__ = ["make_app"]
 
 _STATIC = Path(__file__).resolve().parent / "static"
-_OVERVIEW_PX = 2048
 _PALETTE = 64
 _MOST_FORMATS = 20
-_MASKS = "application/octet-stream"
-
-Answer = TypeVar("Answer")
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(desk: Desk, visitors: Visitors, formats: Mapping[str, str]) -> Guard:
@@ -50,6 +54,7 @@ def make_app(desk: Desk, visitors: Visitors, formats: Mapping[str, str]) -> Guar
         formats: What results can be written as: names and words.
     """
     routes = _Routes(desk, formats)
+    of_videos = VideoRoutes(desk)
     app = Starlette(
         routes=[
             Route("/", _index),
@@ -58,31 +63,21 @@ def make_app(desk: Desk, visitors: Visitors, formats: Mapping[str, str]) -> Guar
             Route("/api/pictures/{number:int}", routes.picture),
             Route("/api/pictures/{number:int}/part", routes.part),
             Route("/api/pictures/{number:int}/segment", routes.segment, methods=["POST"]),
+            Route("/api/pictures/{number:int}/hint", routes.hint, methods=["POST"]),
             Route("/api/pictures/{number:int}/texts", routes.texts, methods=["POST"]),
             Route("/api/pictures/{number:int}/results", routes.results, methods=["POST"]),
             Route("/api/pictures/{number:int}/workflow", routes.workflow, methods=["POST"]),
             Route("/api/pictures/{number:int}/remembered", routes.remember, methods=["PUT"]),
+            Mount("/api/videos/{number:int}", routes=of_videos.routes()),
             Route("/api/jobs/{job:str}", routes.progress),
             Route("/api/jobs/{job:str}", routes.stop, methods=["DELETE"]),
         ],
         exception_handlers={
-            SegmentAnythingError: _told,
-            _BadRequest: _told,
+            SegmentAnythingError: told,
+            BadRequest: told,
         },
     )
     return Guard(app, visitors)
-
-
-class _BadRequest(Exception):  # noqa: N818 - an answer, not a fault of ours
-    """The request is not one that the page makes."""
-
-
-async def _told(_request: Request, error: Exception) -> Response:
-    """An error in words, with the parameter that it is about."""
-    if isinstance(error, CancelledError):
-        return JSONResponse({"error": str(error), "stopped": True}, HTTPStatus.CONFLICT)
-    key = getattr(error, "key", "")
-    return JSONResponse({"error": str(error), "key": key}, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 async def _index(_request: Request) -> Response:
@@ -101,7 +96,7 @@ class _Routes:
     async def session(self, _request: Request) -> Response:
         """What the page is about: pictures, parameters, formats; loads the network."""
         desk = self._desk
-        device = await _in(self._clicks, desk.load)
+        device = await run_in(self._clicks, desk.load)
         return JSONResponse(
             {
                 "version": __version__,
@@ -111,6 +106,11 @@ class _Routes:
                     {"name": one.name, "done": bool(desk.remembered.of(one.name).get("done"))}
                     for one in desk.pictures
                 ],
+                "videos": [
+                    {"name": one.name, "done": bool(desk.remembered.of(one.name).get("done"))}
+                    for one in desk.videos.videos
+                ],
+                "videoSettings": VIDEO_SETTINGS,
                 "palette": instance_colours(_PALETTE).tolist(),
                 "rows": [_described(row, desk.parameters) for row in ROWS if not row.alias_of],
                 "hasIkomia": has_ikomia(),
@@ -121,7 +121,7 @@ class _Routes:
     async def picture(self, request: Request) -> Response:
         """Size and notes of a picture, and what is remembered of it."""
         number = self._number(request)
-        opened = await _in(self._clicks, partial(self._desk.picture, number))
+        opened = await run_in(self._clicks, partial(self._desk.picture, number))
         height, width = opened.image_rgb_hwc.shape[:2]
         name = self._desk.pictures[number].name
         return JSONResponse(
@@ -136,34 +136,41 @@ class _Routes:
 
     async def part(self, request: Request) -> Response:
         """A part of a picture, at most so large, as JPEG."""
-        try:
-            left, top, right, bottom = map(int, request.query_params["box"].split(","))
-        except (KeyError, ValueError):
-            raise _BadRequest("The part of a picture is box=left,top,right,bottom.") from None
-        jpeg = await _in(
+        jpeg = await run_in(
             self._clicks,
             partial(
                 self._desk.part_jpeg,
                 self._number(request),
-                (left, top, right, bottom),
-                _OVERVIEW_PX,
+                box_of(request),
+                OVERVIEW_PX,
             ),
         )
         return Response(jpeg, media_type="image/jpeg")
 
     async def segment(self, request: Request) -> Response:
         """Masks of what is prompted, or of everything."""
-        body, number = await _body(request), self._number(request)
-        given, job = _parameters_of(body), str(body.get("job", ""))
+        body, number = await body_of(request), self._number(request)
+        given, job = parameters_of(body), str(body.get("job", ""))
         thread = self._clicks if given.get("input_objects") else self._searches
         run = partial(self._desk.segment, number, given, job)
-        found, took_ms = await _in(thread, run)
-        return Response(await _in(thread, partial(packed, found, took_ms)), media_type=_MASKS)
+        found, took_ms = await run_in(thread, run)
+        return Response(
+            await run_in(thread, partial(packed, found, took_ms)), media_type=MASKS_TYPE
+        )
+
+    async def hint(self, request: Request) -> Response:
+        """What to change where everything mode shows nothing; empty where that is not so."""
+        body, number = await body_of(request), self._number(request)
+        run = partial(self._desk.hint, number, parameters_of(body))
+        hint = await run_in(self._searches, run)
+        if hint is None:
+            return JSONResponse({})
+        return JSONResponse({"words": hint.words, "values": dict(hint.values)})
 
     async def texts(self, request: Request) -> Response:
         """The run as Python and as a command."""
-        body = await _body(request)
-        parameters = self._desk.read(_parameters_of(body))
+        body = await body_of(request)
+        parameters = self._desk.read(parameters_of(body))
         path = self._desk.pictures[self._number(request)].path
         outputs = [int(rank) for rank in body.get("outputs", ())]
         return JSONResponse(
@@ -175,27 +182,28 @@ class _Routes:
 
     async def results(self, request: Request) -> Response:
         """Writes the results of a run into the folder that the page was started with."""
-        body, number = await _body(request), self._number(request)
+        body, number = await body_of(request), self._number(request)
         formats = self._known_formats(body.get("formats", ()))
-        names = await _in(
+        names = await run_in(
             self._searches,
             partial(
-                self._desk.write, number, _parameters_of(body), formats, str(body.get("job", ""))
+                self._desk.write, number, parameters_of(body), formats, str(body.get("job", ""))
             ),
         )
         return JSONResponse({"written": names})
 
     async def workflow(self, request: Request) -> Response:
         """Writes the run as a workflow file into that folder."""
-        body, number = await _body(request), self._number(request)
-        write = partial(self._desk.write_workflow, number, _parameters_of(body))
-        return JSONResponse({"written": [await _in(self._searches, write)]})
+        body, picture = await body_of(request), self._desk.pictures[self._number(request)]
+        parameters = self._desk.read(parameters_of(body))
+        write = partial(self._desk.write_workflow, picture.result_name, parameters)
+        return JSONResponse({"written": [await run_in(self._searches, write)]})
 
     async def remember(self, request: Request) -> Response:
         """Keeps what the page holds of a picture."""
-        body = await _body(request)
+        body = await body_of(request)
         name = self._desk.pictures[self._number(request)].name
-        await _in(self._clicks, partial(self._desk.remembered.keep, name, body))
+        await run_in(self._clicks, partial(self._desk.remembered.keep, name, body))
         return JSONResponse({})
 
     async def progress(self, request: Request) -> Response:
@@ -211,14 +219,14 @@ class _Routes:
     def _number(self, request: Request) -> int:
         number: int = request.path_params["number"]
         if number >= len(self._desk.pictures):
-            raise _BadRequest(f"There are {len(self._desk.pictures)} pictures, got {number}.")
+            raise BadRequest(f"There are {len(self._desk.pictures)} pictures, got {number}.")
         return number
 
     def _known_formats(self, named: object) -> list[str]:
         names = named if isinstance(named, list) else []
         known = [name for name in names[:_MOST_FORMATS] if name in self._formats]
         if not known or len(known) < len(names):
-            raise _BadRequest(f"The formats are {', '.join(self._formats)}, got {names!r}.")
+            raise BadRequest(f"The formats are {', '.join(self._formats)}, got {names!r}.")
         return known
 
 
@@ -237,24 +245,3 @@ def _described(row: ParameterRow, parameters: Parameters) -> dict[str, Any]:
         "value": parameters.value_of(row.key),
         "given": row.key in parameters.given,
     }
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.body())
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise _BadRequest("The request must be a JSON object.")
-    return body
-
-
-def _parameters_of(body: Mapping[str, Any]) -> dict[str, object]:
-    given = body.get("parameters", {})
-    if not isinstance(given, dict):
-        raise _BadRequest("parameters must be a JSON object.")
-    return given
-
-
-async def _in(pool: ThreadPoolExecutor, work: Callable[[], Answer]) -> Answer:
-    return await asyncio.get_running_loop().run_in_executor(pool, work)

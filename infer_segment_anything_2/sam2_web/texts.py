@@ -12,11 +12,12 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.sam2_reading.parameter_rows import ParameterRow
 
-__all__ = ["as_command", "as_python", "chosen_rows"]
+__all__ = ["as_command", "as_python", "chosen_rows", "video_as_python"]
 
 PROGRAM = "infer-segment-anything-2"
 _GROUPS_OF_LISTS = frozenset({"prompts", "everything"})
@@ -55,9 +56,33 @@ def as_python(parameters: Parameters, picture: Path, outputs: Sequence[int] = ()
     )
 
 
-def as_command(parameters: Parameters, picture: Path) -> str:
-    """The same run as a command for a POSIX shell."""
-    words = [PROGRAM, "segment", str(picture)]
+def video_as_python(parameters: Parameters, video: Path) -> str:
+    """A program for Ikomia that follows through a video what is followed on the page.
+
+    Args:
+        parameters: Of the run; each prompt names its frame and its object.
+        video: A file; of a folder of frames Ikomia makes single pictures, which is said instead.
+    """
+    if video.is_dir():
+        return (
+            "# Ikomia follows objects through video files; make one of these frames, or take the\n"
+            "# command along.\n"
+        )
+    frames = "# each frame runs; the outputs hold the last one (docs/video.md tells more)\n"
+    return as_python(parameters, video).replace("wf.run_on(", f"{frames}wf.run_on(")
+
+
+def as_command(
+    parameters: Parameters, path: Path, command: Literal["segment", "track"] = "segment"
+) -> str:
+    """The same run as a command for a POSIX shell.
+
+    Args:
+        parameters: Of the run.
+        path: The picture, or for ``track`` the video.
+        command: Which one.
+    """
+    words = [PROGRAM, command, str(path)]
     for row in chosen_rows(parameters):
         flag = row.key.replace("_", "-")
         value = parameters.value_of(row.key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,16 @@ from infer_segment_anything_2.sam2_results.records import records
 __all__ = ["packed"]
 
 
-def packed(found: Segmentation, took_ms: float) -> bytes:
-    """Writes what came out for a picture as the page reads it.
+def packed(
+    found: Segmentation, took_ms: float, *, notes: Sequence[str] = (), alone: bool = False
+) -> bytes:
+    """Writes what came out for a picture, or a frame of a video, as the page reads it.
 
     Args:
         found: What came out.
         took_ms: How long it took.
+        notes: What is to be said beside its own notes.
+        alone: In a video, whether the frame was asked without those before it.
     """
     sets = [masks for masks in found.ranked if len(masks)]
     runs = [rle.counts.astype("<u4", copy=False).tobytes() for masks in sets for rle in masks.rles]
@@ -34,16 +39,28 @@ def packed(found: Segmentation, took_ms: float) -> bytes:
     head = {
         "headline": found.headline,
         "summary": found.summary,
-        "notes": list(found.notes),
+        "notes": [*notes, *found.notes],
         "tookMs": round(took_ms, 1),
         "lostTo": None if counts is None else counts.lost_to(),
         "proposed": None if counts is None else counts.proposed,
         "largestLoss": None if counts is None else counts.largest_loss(),
         "ranks": [_described(masks, found) for masks in sets],
+        "tracks": _tracks(found),
+        "alone": alone,
     }
     text = json.dumps(head, allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
     return b"".join((struct.pack("<I", len(text)), text, *runs))
+
+
+def _tracks(found: Segmentation) -> list[dict[str, Any]]:
+    """The objects of a video's frame, those that are absent among them; none in a picture."""
+    if found.video is None:
+        return []
+    return [
+        {"id": one.track_id, "state": one.state, "presence": round(one.presence, 3)}
+        for one in found.video.tracks
+    ]
 
 
 def _described(masks: MaskSet, found: Segmentation) -> list[dict[str, Any]]:
@@ -53,6 +70,7 @@ def _described(masks: MaskSet, found: Segmentation) -> list[dict[str, Any]]:
     return [
         {
             "object": row["object"],
+            "track": None if found.video is None else found.video.tracks[row["object"]].track_id,
             "iou": row["predicted_iou"],
             "stability": row["stability_score"],
             "area": row["area"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,44 +16,11 @@ from infer_segment_anything_2.sam2_batch.flags import make_parser
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 from infer_segment_anything_2.segmentation import Segmenter
-from tests.sam2_web.conftest import Page, ask, end_page, start_page
+from tests.sam2_web.conftest import Page, end_page, start_page
+from tests.sam2_web.tabs import CHROMIUM, masks_shown, opened, place, says, text
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 sync_api = pytest.importorskip("playwright.sync_api")
-
-PATIENCE_MS = 120_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield launched
-        launched.close()
-
-
-def opened(browser: Any, page: Page) -> Any:
-    """A tab on the page; whatever it asks of another host, or complains of, is noted."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    tab = context.new_page()
-    tab.set_default_timeout(PATIENCE_MS)
-    tab.complaints = []
-    tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
-    tab.on(
-        "request",
-        lambda asked: (
-            None
-            if asked.url.startswith((page.address, f"blob:{page.address}"))
-            else tab.complaints.append(asked.url)
-        ),
-    )
-    ask(page, "/api/pictures/0/remembered", {}, method="PUT")  # of tests before
-    tab.goto(f"{page.address}#{page.token}")
-    says(tab, "a cup.png: 300 x 200 pixels")
-    return tab
 
 
 @pytest.fixture
@@ -63,33 +29,6 @@ def tab(browser: Any, page: Page) -> Iterator[Any]:
     yield made
     assert made.complaints == []
     made.context.close()
-
-
-def says(tab: Any, words: str | re.Pattern[str]) -> None:
-    sync_api.expect(tab.locator("#status")).to_contain_text(words, timeout=PATIENCE_MS)
-
-
-def place(tab: Any, x: float, y: float) -> tuple[float, float]:
-    """Where a place of the picture, in shares of its sides, lies in the tab."""
-    box = tab.locator("#canvas").bounding_box()
-    scale = min(box["width"] / 300, box["height"] / 200) * 0.98
-    return (
-        box["x"] + box["width"] / 2 + (x - 0.5) * 300 * scale,
-        box["y"] + box["height"] / 2 + (y - 0.5) * 200 * scale,
-    )
-
-
-def masks_shown(tab: Any, count: int) -> None:
-    """Waits until so many objects have their answers."""
-    facts = tab.locator("#objects .facts", has_text=re.compile(r"\d\.\d\d$"))
-    sync_api.expect(facts).to_have_count(count, timeout=PATIENCE_MS)
-
-
-def text(tab: Any, kind: str, words: str) -> str:
-    tab.locator(f"[data-text={kind}]").click()
-    sync_api.expect(tab.locator("#text")).to_contain_text(words)
-    shown: str = tab.locator("#text").inner_text()
-    return shown
 
 
 class TestPointing:
@@ -176,6 +115,13 @@ class TestTuning:
         funnel = tab.locator("#funnel tr:last-child td:last-child")
         sync_api.expect(funnel).to_have_text("0")
         assert "--iou-thresh 1.0" in text(tab, "command", "--iou-thresh")
+        hint = tab.locator("#hint")
+        sync_api.expect(hint).to_contain_text("Nothing passed: lower Predicted IoU threshold to")
+        promised = re.search(r"to see (\d+) mask", hint.inner_text())
+        assert promised is not None
+        hint.get_by_role("button").click()
+        sync_api.expect(funnel).to_have_text(promised[1])
+        sync_api.expect(hint).to_be_hidden()
 
 
 class TestWhatGoesWrong:

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import json
-import struct
 import subprocess
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from infer_segment_anything_2.parameters import Parameters
-from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_reading.picture_files import read_picture
 from infer_segment_anything_2.segmentation import Segmenter
 from tests.conftest import REPOSITORY
-from tests.sam2_web.conftest import MODEL, PAGE, Page, ask, end_page, start_page
+from tests.sam2_web.conftest import MODEL, PAGE, Page, ask, end_page, start_page, unpacked
 
 CUP = {"points": [[150, 75]], "labels": [1]}
-
-
-def unpacked(packed: bytes, image_hw: tuple[int, int]) -> tuple[dict[str, Any], list[Rle]]:
-    (length,) = struct.unpack_from("<I", packed)
-    head = json.loads(packed[4 : 4 + length])
-    counts = np.frombuffer(packed, "<u4", offset=4 + length)
-    rles, begin = [], 0
-    for mask in (mask for masks in head["ranks"] for mask in masks):
-        rles.append(Rle(image_hw, counts[begin : begin + mask["runs"]].astype(np.uint32)))
-        begin += mask["runs"]
-    assert begin == len(counts)
-    return head, rles
 
 
 class TestWhoIsLetIn:
@@ -87,6 +72,21 @@ class TestRuns:
         head, rles = unpacked(ask(page, "/api/pictures/1/segment", body)[1], (128, 128))
         assert head["proposed"] == 3 * 6 * 6  # of the command's --points-per-side
         assert len(rles) == head["proposed"] - sum(head["lostTo"].values()) > 0
+
+    def test_hint_tells_what_to_change_when_nothing_is_shown(self, page: Page) -> None:
+        given = {"iou_thresh": 1.0, "stability_score_thresh": 0.0}
+        body = {"parameters": given, "job": "g"}
+        assert unpacked(ask(page, "/api/pictures/1/segment", body)[1], (128, 128))[1] == []
+        status, said, _ = ask(page, "/api/pictures/1/hint", body)
+        hint = json.loads(said)
+        assert (status, hint["values"].keys()) == (200, {"iou_thresh"})
+        seen = {"parameters": {**given, **hint["values"]}, "job": "h"}
+        _, rles = unpacked(ask(page, "/api/pictures/1/segment", seen)[1], (128, 128))
+        assert hint["words"].endswith(f"to see {len(rles)} mask{'s' * (len(rles) != 1)}.")
+        # Nothing is searched for: of other settings there is nothing to tell.
+        never = {"parameters": {**given, "points_per_side": 31}}
+        assert json.loads(ask(page, "/api/pictures/1/hint", never)[1]) == {}
+        assert json.loads(ask(page, "/api/pictures/1/hint", seen)[1]) == {}
 
     def test_stop_before_they_begin(self, page: Page) -> None:
         assert ask(page, "/api/jobs/c", method="DELETE")[0] == 200

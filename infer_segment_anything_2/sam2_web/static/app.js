@@ -2,9 +2,13 @@
 
 import { toCoco } from "./masks.js";
 import { Painter } from "./painter.js";
-import { blame, choose, element, make, setting, showCandidates, showFunnel, showObjects } from "./panel.js";
-import { entry, History, NOTHING, withBox, withFacts, without, withPoint } from "./prompts.js";
+import { entriesOf, framesOf, putBack, viewAt, withoutFrame } from "./clip.js";
+import {
+  blame, choose, element, make, setting, showCandidates, showFrames, showFunnel, showObjects,
+} from "./panel.js";
+import { colourOf, entry, History, NOTHING, withBox, withFacts, without, withPoint } from "./prompts.js";
 import { get, post, put, Refused, remove, segment } from "./transport.js";
+import { VideoWalk } from "./video.js";
 import { Viewport } from "./viewport.js";
 
 // A new search is needed for these; the others of their groups only choose among what was found.
@@ -20,9 +24,23 @@ const ZOOM_STEP = 1.25;
 const canvas = element("canvas");
 const viewport = new Viewport(canvas, repaint);
 const painter = new Painter(canvas, viewport);
+const walk = new VideoWalk(viewport, {
+  prompts: videoParameters,
+  isPrompted: (frame) => framesOf(history.present).includes(frame),
+  shown: () => {
+    if (walk.video && walk.frame !== keptFrame) {
+      keptFrame = walk.frame;
+      rememberSoon();
+    }
+    refresh();
+  },
+  tell,
+  fail,
+});
 
 let session;
-let picture;
+let items = []; // pictures, then videos
+let picture; // or video: `isVideo`
 let mode = "point";
 let tool = "object";
 let textKind = "python";
@@ -34,10 +52,17 @@ let foundByDefault = null; // and that of the defaults, to compare
 let searched = ""; // the settings of the search that `found` is of
 let drag = null;
 let cross = null;
+let keptFrame = 0; // of the video: the one that is remembered
 let spaceHeld = false;
 const answers = new Map(); // by the object's entry and the settings that act on it
 
-const prompts = () => history.present;
+/** What is prompted in the picture, or in the shown frame of the video. */
+const prompts = () => (mode === "video" ? viewAt(history.present, walk.frame) : history.present);
+
+/** The prompts of now become others, those of a frame for the whole video. */
+function become(next) {
+  history.push(mode === "video" ? putBack(history.present, walk.frame, next) : next);
+}
 const jobName = () => crypto.randomUUID();
 const number = (value) => value.toLocaleString("en");
 
@@ -49,7 +74,21 @@ function objectParameters(objects) {
 }
 
 const answerKey = (object) => JSON.stringify(objectParameters([object]));
-const answerOf = (object) => answers.get(answerKey(object));
+const answerOf = (object) => (mode === "video" ? walk.answerOf(object) : answers.get(answerKey(object)));
+
+function videoParameters() {
+  const chosen = Object.fromEntries(session.videoSettings.filter((key) => key in parameters).map((key) => [key, parameters[key]]));
+  return { ...chosen, input_objects: entriesOf(history.present) };
+}
+
+/** Asks about what is prompted now. */
+function ask() {
+  if (mode === "video") {
+    walk.show(walk.frame);
+  } else {
+    askObjects();
+  }
+}
 
 const latest = { running: false, wanted: false };
 
@@ -110,6 +149,7 @@ async function search() {
       searched = settingsOf(SEARCHED);
       tell(answer.notes.join(" ") || answer.summary);
       element("latency").textContent = `${number(answer.ranks[0]?.length ?? 0)} masks in ${Math.round(answer.tookMs)} ms`;
+      askHint();
       await compareWithDefaults();
     }
   } catch (error) {
@@ -119,6 +159,30 @@ async function search() {
     element("progress").hidden = element("stop").hidden = true;
     element("search").disabled = false;
     refresh();
+  }
+}
+
+let hintWanted = 0;
+
+/** Tells what to change where all that was found was dropped. */
+async function askHint() {
+  hintWanted += 1;
+  const mine = hintWanted;
+  const [words, button] = element("hint").children;
+  element("hint").hidden = true;
+  if (!found?.proposed || found.ranks[0]?.length) {
+    return;
+  }
+  const hint = await post(`${picture.path}/hint`, { parameters: everythingParameters() }).catch(() => ({}));
+  if (mine === hintWanted && hint.words) {
+    words.textContent = hint.words;
+    button.onclick = () => {
+      parameters = { ...parameters, ...hint.values };
+      showSettings();
+      rememberSoon();
+      filter();
+    };
+    element("hint").hidden = false;
   }
 }
 
@@ -155,6 +219,7 @@ async function filter() {
         found = answer;
         blame("");
         tell(answer.summary);
+        askHint();
         element("latency").textContent = `${number(answer.ranks[0]?.length ?? 0)} masks in ${Math.round(answer.tookMs)} ms`;
       }
     } catch (error) {
@@ -201,13 +266,17 @@ function shownMasks() {
     const masks = found?.ranks[0] ?? [];
     return { masks, colours: masks.map((mask) => mask.colour) };
   }
+  if (mode === "video") {
+    const masks = walk.masks();
+    return { masks, colours: masks.map((mask) => colourOf(mask.track, session.palette)) };
+  }
   const masks = [];
   const colours = [];
   prompts().objects.forEach((object, k) => {
     const mask = answerOf(object)?.ranks[object.candidate - 1]?.[0];
     if (mask) {
       masks.push(mask);
-      colours.push(session.palette[k % session.palette.length]);
+      colours.push(colourOf(k + 1, session.palette));
     }
   });
   return { masks, colours };
@@ -227,7 +296,7 @@ function repaint() {
       ...shownMasks(),
       leftMasks: compared,
       leftColours: compared?.map((mask) => mask.colour),
-      prompts: mode === "point" ? prompts() : NOTHING,
+      prompts: mode === "everything" ? NOTHING : prompts(),
       palette: session.palette,
       drag: drag?.box ?? null,
       cross: document.activeElement === canvas ? cross : null,
@@ -238,14 +307,21 @@ function repaint() {
 
 /** Brings everything beside the canvas up to date, then the canvas. */
 function refresh() {
+  if (!picture) {
+    return;
+  }
   const { objects, current } = prompts();
   const object = objects[current];
   showObjects(prompts(), objects.map(answerOf), session.palette, {
-    select: (k) => push({ ...prompts(), current: k }),
+    select,
     rename: (k, name) => push(withFacts(prompts(), k, { name })),
     remove: (k) => push(without(prompts(), k)),
   });
-  showCandidates(object, object && answerOf(object), chooseCandidate, refineCurrent);
+  const isVideo = mode === "video";
+  showCandidates(object, object && !isVideo && answerOf(object), chooseCandidate, refineCurrent);
+  if (isVideo) {
+    showWalk(object);
+  }
   showFunnel(found, labels());
   const isStale = Boolean(found) && searched !== settingsOf(SEARCHED);
   element("needs-search").hidden = !isStale;
@@ -261,23 +337,44 @@ function refresh() {
   showText();
 }
 
+/** Which frame of the video is shown, and what can be done there. */
+function showWalk(object) {
+  element("frame").value = element("frame-number").value = walk.wanted;
+  element("frame").setAttribute("aria-valuetext", `frame ${walk.wanted}`);
+  element("play").textContent = walk.isFollowing ? "Stop" : "Follow";
+  element("frame-back").disabled = walk.wanted === 0;
+  element("frame-step").disabled = walk.wanted === picture.frames - 1;
+  element("follow-here").disabled = walk.isFollowing;
+  element("clear-frame").hidden = !(object && (object.points.length || object.box));
+  showFrames(framesOf(history.present), walk.frame, (frame) => walk.show(frame));
+}
+
 const labels = () => Object.fromEntries(session.rows.map((row) => [row.key, row.label]));
 
-const runParameters = () => (mode === "point" ? objectParameters(prompts().objects) : everythingParameters());
+function runParameters() {
+  if (mode === "video") {
+    return videoParameters();
+  }
+  return mode === "point" ? objectParameters(prompts().objects) : everythingParameters();
+}
 
 let textWanted = 0;
+let texts = { of: "" }; // and what they were made of: from frame to frame it is the same
 
 async function showText() {
   textWanted += 1;
   const mine = textWanted;
   const outputs = mode === "point" ? prompts().objects.map((object) => object.candidate) : [];
-  if (mode === "point" && !outputs.length) {
+  if (mode !== "everything" && !prompts().objects.length) {
     element("text").textContent = "";
     return;
   }
   try {
-    const texts = await post(`pictures/${picture.number}/texts`, { parameters: runParameters(), outputs });
+    const asked = { parameters: runParameters(), outputs };
+    const of = JSON.stringify([picture.path, asked]);
+    const made = texts.of === of ? texts : { ...await post(`${picture.path}/texts`, asked), of };
     if (mine === textWanted) {
+      texts = made;
       element("text").textContent = texts[textKind];
     }
   } catch (error) {
@@ -291,7 +388,8 @@ function showSettings() {
     ...keys.map((key) => setting(rows[key], parameters[key] ?? rows[key].value, onChange)));
   fill("search-settings", SEARCHED, (key, value) => change(key, value, refresh));
   fill("live-settings", LIVE, (key, value) => change(key, value, filter));
-  fill("object-settings", FOR_OBJECTS, (key, value) => change(key, value, askObjects));
+  fill("object-settings", FOR_OBJECTS, (key, value) => change(key, value, ask));
+  fill("video-settings", session.videoSettings, (key, value) => change(key, value, ask));
 }
 
 function change(key, value, after) {
@@ -304,15 +402,16 @@ function change(key, value, after) {
 // ---- what the user does ----------------------------------------------------------------------
 
 function push(next) {
-  history.push(next);
+  walk.stop(); // what is prompted is meant for the frame that is shown now
+  become(next);
   rememberSoon();
   refresh();
-  askObjects();
+  ask();
 }
 
 function chooseCandidate(rank) {
   const { current, objects } = prompts();
-  const known = answerOf(objects[current]);
+  const known = mode === "point" && objects[current] && answerOf(objects[current]);
   if (known?.ranks[rank - 1]?.length) {
     push(withFacts(prompts(), current, { candidate: rank }));
   }
@@ -438,7 +537,7 @@ canvas.addEventListener("keydown", (event) => {
     cross = clamped([Math.round(x + dx * step), Math.round(y + dy * step)]);
     tell(`Cross at x ${cross[0]}, y ${cross[1]}`);
     repaint();
-  } else if (event.key === "Enter" && cross && mode === "point") {
+  } else if (event.key === "Enter" && cross && mode !== "everything") {
     event.preventDefault();
     click(...cross, tool === "background" ? 0 : 1);
   }
@@ -459,13 +558,19 @@ const KEYS = {
   "+": () => viewport.zoom(ZOOM_STEP),
   "-": () => viewport.zoom(1 / ZOOM_STEP),
   e: () => {
-    setMode("everything");
-    search();
+    if (mode !== "video") {
+      setMode("everything");
+      search();
+    }
   },
+  d: () => mode === "video" && walk.show(walk.wanted - 1),
+  f: () => mode === "video" && walk.step(),
+  g: () => mode === "video" && walk.followHere(),
+  k: () => mode === "video" && playOrStop(),
   c: copy,
   "?": () => element("help").showModal(),
-  PageUp: () => openPicture(picture.number - 1),
-  PageDown: () => openPicture(picture.number + 1),
+  PageUp: () => openItem(picture.index - 1),
+  PageDown: () => openItem(picture.index + 1),
 };
 
 document.addEventListener("keydown", (event) => {
@@ -493,10 +598,21 @@ document.addEventListener("keyup", (event) => {
 });
 
 function travel(direction) {
+  walk.stop();
   history[direction]();
   rememberSoon();
   refresh();
-  askObjects();
+  ask();
+}
+
+function playOrStop() {
+  if (walk.isFollowing) {
+    walk.stop();
+    tell(`Stopped at frame ${walk.frame}.`);
+    refresh();
+  } else {
+    walk.play();
+  }
 }
 
 function setTool(name) {
@@ -507,22 +623,36 @@ function setTool(name) {
 function setMode(name) {
   mode = name;
   element("under-cursor").textContent = "";
-  element("point").hidden = name !== "point";
+  element("point").hidden = name === "everything";
   element("everything").hidden = name !== "everything";
+  for (const id of ["tabs", "object-settings", "formats", "write"]) {
+    element(id).hidden = name === "video";
+  }
+  for (const id of ["video", "video-settings", "files-of-video"]) {
+    element(id).hidden = name !== "video";
+  }
+  element("clear-frame").hidden = element("prompted-row").hidden = true;
   rememberSoon();
   refresh();
 }
 
 function newObject() {
-  history.push({ ...prompts(), current: -1 });
+  become({ ...prompts(), current: -1 });
   tell("The next click begins another object.");
+  refresh();
+}
+
+/** Makes an object the one that clicks belong to; that changes no mask. */
+function select(index) {
+  become({ ...prompts(), current: index });
+  rememberSoon();
   refresh();
 }
 
 function step(by) {
   const { objects, current } = prompts();
   if (objects.length) {
-    push({ ...prompts(), current: (current + by + objects.length) % objects.length });
+    select((current + by + objects.length) % objects.length);
   }
 }
 
@@ -544,7 +674,7 @@ async function writeResults() {
   }
   tell("Writing");
   try {
-    const { written } = await post(`pictures/${picture.number}/results`,
+    const { written } = await post(`${picture.path}/results`,
       { parameters: runParameters(), formats, job: jobName() });
     tell(`Written: ${written.join(", ")}`);
   } catch (error) {
@@ -555,7 +685,7 @@ async function writeResults() {
 async function saveWorkflow() {
   tell("Ikomia writes the workflow");
   try {
-    const { written } = await post(`pictures/${picture.number}/workflow`, { parameters: runParameters() });
+    const { written } = await post(`${picture.path}/workflow`, { parameters: runParameters() });
     tell(`Written: ${written.join(", ")}`);
   } catch (error) {
     fail(error);
@@ -574,49 +704,62 @@ function rememberSoon() {
 async function rememberNow() {
   clearTimeout(rememberTimer);
   rememberTimer = 0;
-  const content = { objects: prompts().objects, parameters, mode, done: element("done").checked };
+  const content = { objects: history.present.objects, parameters, mode, frame: walk.frame, done: element("done").checked };
   try {
-    await put(`pictures/${picture.number}/remembered`, content);
+    await put(`${picture.path}/remembered`, content);
   } catch (error) {
     fail(error);
   }
 }
 
-async function openPicture(index) {
-  if (index < 0 || index >= session.pictures.length) {
+/** Opens a picture, or a video. */
+async function openItem(index) {
+  if (index < 0 || index >= items.length) {
     return;
   }
   if (rememberTimer) {
     await rememberNow();
   }
-  tell("Opening the picture");
+  const { path, isVideo } = items[index];
+  tell(isVideo ? "Opening the video" : "Opening the picture");
   try {
-    const opened = await get(`pictures/${index}`);
-    picture = { ...opened, number: index };
+    const opened = await get(isVideo ? `${path}/` : path);
+    walk.close();
+    picture = { ...opened, path, isVideo, index };
     answers.clear();
     found = foundByDefault = null;
-    const { objects = [], parameters: kept = parameters, mode: keptMode = mode, done = false } = opened.remembered;
+    askHint();
+    const asked = mode === "video" ? "point" : mode;
+    const { objects = [], parameters: kept = parameters, mode: keptMode = asked, frame = 0, done = false } = opened.remembered;
     history = new History({ objects, current: objects.length - 1 });
     parameters = kept;
     element("done").checked = done;
     element("picture").value = index;
     element("previous").disabled = index === 0;
-    element("next").disabled = index === session.pictures.length - 1;
+    element("next").disabled = index === items.length - 1;
     showSettings();
-    setMode(keptMode);
+    setMode(isVideo ? "video" : keptMode);
     clearTimeout(rememberTimer);
     rememberTimer = 0;
-    await viewport.show(picture);
-    tell(opened.notes.join(" ") || `${opened.name}: ${opened.width} x ${opened.height} pixels`);
-    askObjects();
+    if (isVideo) {
+      keptFrame = frame;
+      await walk.open(picture, frame);
+    } else {
+      await viewport.show(picture);
+    }
+    const size = `${opened.name}: ${opened.width} x ${opened.height} pixels`;
+    tell(opened.notes.join(" ") || (isVideo ? `${size}, ${opened.frames} frames` : size));
+    if (!isVideo) {
+      askObjects();
+    }
   } catch (error) {
-    element("picture").value = picture?.number ?? index;
+    element("picture").value = picture?.index ?? index;
     fail(error);
   }
 }
 
 function listPictures() {
-  element("picture").replaceChildren(...session.pictures.map((one, k) => make("option", {
+  element("picture").replaceChildren(...items.map((one, k) => make("option", {
     value: k, textContent: one.done ? `${one.name} (done)` : one.name,
   })));
 }
@@ -643,9 +786,21 @@ function connect() {
   element("save-workflow").onclick = saveWorkflow;
   element("save-workflow").hidden = !session.hasIkomia;
   element("help-button").onclick = () => element("help").showModal();
-  element("picture").onchange = (event) => openPicture(Number(event.target.value));
-  element("previous").onclick = () => openPicture(picture.number - 1);
-  element("next").onclick = () => openPicture(picture.number + 1);
+  element("picture").onchange = (event) => openItem(Number(event.target.value));
+  element("previous").onclick = () => openItem(picture.index - 1);
+  element("next").onclick = () => openItem(picture.index + 1);
+  element("frame").oninput = (event) => walk.show(Number(event.target.value));
+  element("frame-number").onchange = (event) => walk.show(Math.round(Number(event.target.value)) || 0);
+  element("frame-back").onclick = () => walk.show(walk.wanted - 1);
+  element("frame-step").onclick = () => walk.step();
+  element("play").onclick = playOrStop;
+  element("follow-here").onclick = () => walk.followHere();
+  element("clear-frame").onclick = () => {
+    history.push(withoutFrame(history.present, history.present.current, walk.frame));
+    rememberSoon();
+    refresh();
+    ask();
+  };
   element("compare").onchange = () => compareWithDefaults().then(refresh, fail);
   element("reset").onclick = () => {
     parameters = AT_FIRST;
@@ -654,9 +809,9 @@ function connect() {
     filter();
   };
   element("done").onchange = (event) => {
-    session.pictures[picture.number].done = event.target.checked;
+    items[picture.index].done = event.target.checked;
     listPictures();
-    element("picture").value = picture.number;
+    element("picture").value = picture.index;
     rememberNow();
   };
 }
@@ -672,9 +827,13 @@ async function start() {
   element("formats").replaceChildren(...Object.entries(session.formats).map(([name, words]) => make("label", {
     title: words,
   }, make("input", { type: "checkbox", value: name }), ` ${name}: ${words}`)));
+  items = [
+    ...session.pictures.map((one, k) => ({ ...one, path: `pictures/${k}`, isVideo: false })),
+    ...session.videos.map((one, k) => ({ ...one, path: `videos/${k}`, isVideo: true })),
+  ];
   listPictures();
   connect();
-  await openPicture(Math.max(session.pictures.findIndex((one) => !one.done), 0));
+  await openItem(Math.max(items.findIndex((one) => !one.done), 0));
 }
 
 start();

@@ -1,6 +1,7 @@
 // Paints the canvas: the picture, the masks over it, then points, boxes and the keyboard's cross.
 
 import { colourLabels, paintLabels } from "./masks.js";
+import { colourOf } from "./prompts.js";
 
 const POINT_RADIUS = 7;
 
@@ -69,16 +70,17 @@ export class Painter {
 
   #paintPrompts(object, index, { prompts, palette }) {
     const isCurrent = index === prompts.current;
+    const number = object.id ?? index + 1;
+    const colour = `rgb(${colourOf(number, palette)})`;
     if (object.box) {
-      const colour = `rgb(${palette[index % palette.length]})`;
       this.#paintBox(object.box, colour, isCurrent);
       const [x, y] = this.viewport.toCanvas(object.box[0], object.box[1]);
-      this.#paintNumber(index, x, y, colour);
+      this.#paintNumber(number, x, y, colour);
     }
     object.points.forEach(([x, y], k) => this.#paintPoint(x, y, object.labels[k], isCurrent));
     if (!object.box && object.points.length) {
       const [x, y] = this.viewport.toCanvas(...object.points[0]);
-      this.#paintNumber(index, x + 10, y - 10, `rgb(${palette[index % palette.length]})`);
+      this.#paintNumber(number, x + 10, y - 10, colour);
     }
   }
 
@@ -121,9 +123,9 @@ export class Painter {
     }
   }
 
-  #paintNumber(index, x, y, colour) {
+  #paintNumber(number, x, y, colour) {
     const { context } = this;
-    const text = `${index + 1}`;
+    const text = `${number}`;
     context.font = "bold 13px system-ui, sans-serif";
     const width = context.measureText(text).width + 8;
     context.fillStyle = colour;

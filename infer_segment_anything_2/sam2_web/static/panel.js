@@ -1,5 +1,7 @@
 // The panel beside the picture: objects, candidates, settings, counts. It shows; it holds nothing.
 
+import { colourOf } from "./prompts.js";
+
 export const element = (id) => document.getElementById(id);
 
 /** Makes an element with properties and children; text is text, never markup. */
@@ -30,20 +32,21 @@ export function choose(buttons, attribute, isChosen) {
 export function showObjects(prompts, answers, palette, on) {
   const rows = prompts.objects.map((object, k) => {
     const shown = answers[k]?.ranks[object.candidate - 1]?.[0];
+    const number = object.id ?? k + 1;
     const swatch = make("button", {
-      className: "swatch", textContent: k + 1, title: "Make this the object that clicks belong to",
-      "aria-label": `Object ${k + 1}`, onclick: () => on.select(k),
+      className: "swatch", textContent: number, title: "Make this the object that clicks belong to",
+      "aria-label": `Object ${number}`, onclick: () => on.select(k),
     });
-    swatch.style.background = `rgb(${palette[k % palette.length]})`;
+    swatch.style.background = `rgb(${colourOf(number, palette)})`;
     const name = make("input", {
-      type: "text", value: object.name, placeholder: `object ${k + 1}`,
-      "aria-label": `Name of object ${k + 1}`, onchange: (event) => on.rename(k, event.target.value),
+      type: "text", value: object.name, placeholder: `object ${number}`,
+      "aria-label": `Name of object ${number}`, onchange: (event) => on.rename(k, event.target.value),
     });
     const points = object.points.length;
     const facts = [points ? `${points} pt` : "", object.box ? "box" : "", object.mask ? "mask" : "",
-      shown ? shown.iou.toFixed(2) : ""].filter(Boolean).join(" ");
+      shown ? shown.iou.toFixed(2) : answers[k]?.word ?? ""].filter(Boolean).join(" ");
     const remove = make("button", {
-      textContent: "x", title: "Remove this object (Delete)", "aria-label": `Remove object ${k + 1}`,
+      textContent: "x", title: "Remove this object (Delete)", "aria-label": `Remove object ${number}`,
       onclick: () => on.remove(k),
     });
     const isCurrent = k === prompts.current;
@@ -126,6 +129,15 @@ export function blame(key) {
   if (key) {
     element(`setting-${key}`)?.closest(".setting").classList.add("wrong");
   }
+}
+
+/** The frames with prompts as buttons; `onGo` gets the frame. */
+export function showFrames(frames, current, onGo) {
+  element("prompted").replaceChildren(...frames.map((frame) => make("button", {
+    textContent: frame, title: `Show frame ${frame}`, "aria-label": `Prompted frame ${frame}`,
+    "aria-pressed": String(frame === current), onclick: () => onGo(frame),
+  })));
+  element("prompted-row").hidden = frames.length === 0;
 }
 
 /** How many masks each parameter took; `labels` are the parameters' names for people. */

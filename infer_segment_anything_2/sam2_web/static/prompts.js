@@ -43,6 +43,9 @@ export const without = (prompts, index) => {
   return { objects, current: Math.min(prompts.current, objects.length - 1) };
 };
 
+/** The colour of the object with a number, from 1. */
+export const colourOf = (number, palette) => palette[(number - 1) % palette.length];
+
 /** An object as the parameter `input_objects` has it. */
 export function entry(object) {
   const written = {};

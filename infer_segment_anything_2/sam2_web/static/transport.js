@@ -45,6 +45,15 @@ export const bitmap = async (path) => createImageBitmap(await (await request(pat
 
 /** Runs on a picture; see `unpack` for what it gives. */
 export async function segment(picture, parameters, job) {
-  const response = await request(`pictures/${picture.number}/segment`, "POST", { parameters, job });
+  const response = await request(`${picture.path}/segment`, "POST", { parameters, job });
   return unpack(await response.arrayBuffer(), picture.height);
+}
+
+/**
+ * Masks of a frame of a video, `reach` says how far to go for them ("kept", "near" or "all");
+ * undefined where none are kept.
+ */
+export async function followFrame(picture, parameters, job, reach) {
+  const response = await request(`${picture.path}/masks`, "POST", { parameters, job, reach });
+  return response.status === 204 ? undefined : unpack(await response.arrayBuffer(), picture.height);
 }

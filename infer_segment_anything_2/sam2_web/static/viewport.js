@@ -18,17 +18,28 @@ export class Viewport {
     new ResizeObserver(() => this.#resize()).observe(canvas);
   }
 
-  /** Shows another picture: `{number, width, height}`. */
+  /** Shows another picture: `{path, width, height}`. */
   async show(picture) {
-    this.picture = picture;
-    this.tiles = new Map();
-    this.overview = null;
+    this.swap(picture, null);
     this.fit();
-    const overview = await bitmap(`pictures/${picture.number}/part?box=0,0,${picture.width},${picture.height}`);
+    const overview = await this.overviewOf(picture);
     if (this.picture === picture) {
       this.overview = overview;
       this.onChange();
     }
+  }
+
+  /** Shows another picture of the same size in the same place, such as a video's next frame. */
+  swap(picture, overview) {
+    this.picture = picture;
+    this.tiles = new Map();
+    this.overview = overview;
+    this.onChange();
+  }
+
+  /** All of a picture, small enough to be sent. */
+  overviewOf({ path, width, height }) {
+    return bitmap(`${path}/part?box=0,0,${width},${height}`);
   }
 
   fit() {
@@ -94,7 +105,7 @@ export class Viewport {
     if (!this.tiles.has(key)) {
       const { picture, tiles } = this;
       tiles.set(key, null);
-      bitmap(`pictures/${picture.number}/part?box=${key}`).then((tile) => {
+      bitmap(`${picture.path}/part?box=${key}`).then((tile) => {
         tiles.set(key, tile);
         this.onChange();
       }, () => tiles.delete(key));
