@@ -1,16 +1,17 @@
 """Which points of a grid need to be asked: most would only repeat what is known already.
 
-A grid is asked in rounds, from coarse to fine. Before each round, every point of it is judged by
-what the earlier rounds gave:
+A grid is asked in rounds, from coarse to fine. After the first, every point of a round is judged
+by what the earlier rounds gave:
 
 * The smallest mask on the point covers its whole cell of the grid, and many points gave that
-  mask: the point would give it once more. It is skipped.
-* No mask is on the point, and its neighbours that were asked came nowhere near one: skipped too.
+  mask: the point would give it once more. It is left out.
+* No mask is on the point, and none of its many neighbours came near one. In the last round, which
+  is half of the grid, it is left out too.
 * All others are asked.
 
 Nothing is decided inside a round, so the same points are asked whatever the size of the chunks and
 the number of threads. What is found is what those points give, unchanged: a part of the whole
-grid's candidates, in the same order. Whoever wants to know how large: `benchmarks/adaptive_points`.
+grid's candidates, in the same order. `benchmarks/adaptive_points.py` measures how large a part.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from infer_segment_anything_2.sam2_engine.settings import GridSettings
 __all__ = ["AdaptivePoints", "Answers", "Cover", "cover_of"]
 
 # So many points must have given a mask before it is taken for all there is in its cells.
-_ENOUGH_VOTES = 8
+_ENOUGH_VOTES = 10
 # A point votes for a mask when the box of one of its masks has more than this IoU with the mask's.
 _SAME_BOX_IOU = 0.9
 # Of the masks that are alike the best counts. Not the setting: that may change without a search.
@@ -38,12 +39,13 @@ _ALIKE_BOX_IOU = 0.7
 # What misses a threshold by less than this is near a mask: around it, all points are asked.
 _NEAR_IOU = 0.05
 _NEAR_STABILITY = 0.2
-# A point is quiet for its neighbours only where so many of them were asked.
-_LEAST_NEIGHBOURS = 2
+# Whether anything is near a point is asked of its neighbours in the square that reaches so far,
+# where enough of them were asked: of 24 the earlier rounds ask 12.
+_REACH = 2
+_LEAST_NEIGHBOURS = 5
 # The logits are hardly finer, and what is kept of each mask grows with the square.
 _MOST_CELLS_PER_SIDE = 128
-# How far the neighbours of each round's points lie, in points.
-_REACHES = (0, 2, 2, 1, 1)
+_LAST_ROUND = 3
 
 
 class Cover(NamedTuple):
@@ -146,14 +148,11 @@ class AdaptivePoints:
         learned before the next round is taken.
         """
         round_n = _round_of(self._row_n, self._column_n, self._points_per_side)
-        for number, reach in enumerate(_REACHES):
+        for number in range(_LAST_ROUND + 1):
             due = np.flatnonzero(round_n == number)
-            asked = due
-            if number and due.size:
-                is_known, is_covered = self._known(due)
-                asked = due[~np.where(is_known, is_covered, self._is_quiet(due, reach))]
             if due.size:
-                yield asked, len(due) - len(asked)
+                is_needless = self._is_needless(due, number)
+                yield due[~is_needless], int(is_needless.sum())
 
     def learn(self, asked: npt.NDArray[np.int64], answers: Sequence[Answers]) -> None:
         """Takes note of what points gave.
@@ -180,24 +179,30 @@ class AdaptivePoints:
         is_loud[answers.point_k[is_near]] = True
         return np.asarray(is_loud)
 
-    def _is_quiet(self, points: npt.NDArray[np.int64], reach: int) -> npt.NDArray[np.bool_]:
+    def _is_needless(self, points: npt.NDArray[np.int64], number: int) -> npt.NDArray[np.bool_]:
+        """Which points of a round are left out."""
+        if not number or not self._found:
+            return np.zeros(len(points), bool)
+        is_on_mask, is_covered = self._covered(points)
+        if number < _LAST_ROUND:
+            return is_covered
+        return is_covered | (~is_on_mask & self._is_quiet(points))
+
+    def _is_quiet(self, points: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which points have neighbours that were asked, and none that gave or nearly gave a mask.
 
-        A point that was skipped is neither.
+        A point that was left out is neither.
         """
         n_asked, n_loud = (
-            _sums_around(flags, reach)[self._row_n[points], self._column_n[points]]
+            _sums_around(flags, _REACH)[self._row_n[points], self._column_n[points]]
             for flags in (self._is_asked, self._is_loud)
         )
         return np.asarray((n_asked >= _LEAST_NEIGHBOURS) & (n_loud == 0))
 
-    def _known(
+    def _covered(
         self, points: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Which points lie on a mask; and where the smallest is sure and covers the whole cell."""
-        nothing = np.zeros(len(points), bool)
-        if not self._found:
-            return nothing, nothing
         point_j = np.concatenate([where for where, _ in self._found])
         iou_j = np.concatenate([some.iou_j for _, some in self._found])
         boxes_j4 = np.concatenate([some.boxes_j4 for _, some in self._found])
@@ -205,6 +210,7 @@ class AdaptivePoints:
         kept = non_maximum_suppression(boxes_j4, iou_j, _ALIKE_BOX_IOU)
         kept = kept[np.argsort(sizes_j[kept], kind="stable")]
         if not kept.size:
+            nothing = np.zeros(len(points), bool)
             return nothing, nothing
         is_sure = _votes(boxes_j4, point_j, kept) >= _ENOUGH_VOTES
         side = _cells_per_side(self._points_per_side)
@@ -229,15 +235,14 @@ def _round_of(
 ) -> npt.NDArray[np.int64]:
     """In which round each point is due.
 
-    A lattice of every fourth point; the middles of its squares; those of their sides; then the
-    same for the lattice of every second point that these make.
+    First every fourth point of every fourth row, and the middles of the squares that these make;
+    then what is left of every second point of every second row; the middles of their squares,
+    which makes every other point, as on a chessboard; and last the others.
     """
     first = (points_per_side - 1) % 4 // 2  # as far from both edges as can be
     row, column = (rows - first) % 4, (columns - first) % 4
-    on_even = (row % 2 == 0) & (column % 2 == 0)
-    on_odd = (row % 2 == 1) & (column % 2 == 1)
-    on_coarse = np.where(row == column, row // 2, 2)
-    return np.asarray(np.where(on_even, on_coarse, np.where(on_odd, 3, 4)))
+    is_even, is_odd = ((row % 2 == rest) & (column % 2 == rest) for rest in (0, 1))
+    return np.asarray(np.select([is_even & (row == column), is_even, is_odd], [0, 1, 2], 3))
 
 
 def _sums_around(flags_hw: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.int64]:
