@@ -5,8 +5,8 @@ by what the earlier rounds gave:
 
 * The smallest mask on the point covers its whole cell of the grid, and many points gave that
   mask: the point would give it once more. It is left out.
-* No mask is on the point, and none of its many neighbours came near one. In the last round, which
-  is half of the grid, it is left out too.
+* No mask is on the point, and none of its many neighbours came near one. It is left out too,
+  which happens in the last round only: before it, there are too few neighbours.
 * All others are asked.
 
 Nothing is decided inside a round, so the same points are asked whatever the size of the chunks and
@@ -40,12 +40,13 @@ _ALIKE_BOX_IOU = 0.7
 _NEAR_IOU = 0.05
 _NEAR_STABILITY = 0.2
 # Whether anything is near a point is asked of its neighbours in the square that reaches so far,
-# where enough of them were asked: of 24 the earlier rounds ask 12.
+# where enough of them were asked: up to twelve in the last round, and four in the second, which
+# are too few. Four were tried: 4 % fewer points, but a mask in a hundred was lost by it.
 _REACH = 2
 _LEAST_NEIGHBOURS = 5
 # The logits are hardly finer, and what is kept of each mask grows with the square.
 _MOST_CELLS_PER_SIDE = 128
-_LAST_ROUND = 3
+_N_ROUNDS = 3
 
 
 class Cover(NamedTuple):
@@ -147,11 +148,11 @@ class AdaptivePoints:
         Points are told by their places in ``points_xy_px``, ascending. What they gave must be
         learned before the next round is taken.
         """
-        round_n = _round_of(self._row_n, self._column_n, self._points_per_side)
-        for number in range(_LAST_ROUND + 1):
+        round_n = _round_of(self._row_n, self._column_n)
+        for number in range(_N_ROUNDS):
             due = np.flatnonzero(round_n == number)
             if due.size:
-                is_needless = self._is_needless(due, number)
+                is_needless = self._is_needless(due)
                 yield due[~is_needless], int(is_needless.sum())
 
     def learn(self, asked: npt.NDArray[np.int64], answers: Sequence[Answers]) -> None:
@@ -179,14 +180,12 @@ class AdaptivePoints:
         is_loud[answers.point_k[is_near]] = True
         return np.asarray(is_loud)
 
-    def _is_needless(self, points: npt.NDArray[np.int64], number: int) -> npt.NDArray[np.bool_]:
-        """Which points of a round are left out."""
-        if not number or not self._found:
+    def _is_needless(self, points: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which points are left out, by what is known so far."""
+        if not self._found:
             return np.zeros(len(points), bool)
         is_on_mask, is_covered = self._covered(points)
-        if number < _LAST_ROUND:
-            return is_covered
-        return is_covered | (~is_on_mask & self._is_quiet(points))
+        return np.where(is_on_mask, is_covered, self._is_quiet(points))
 
     def _is_quiet(self, points: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which points have neighbours that were asked, and none that gave or nearly gave a mask.
@@ -230,19 +229,14 @@ class AdaptivePoints:
         return np.asarray(inside.any(axis=0)), np.asarray(is_covered)
 
 
-def _round_of(
-    rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], points_per_side: int
-) -> npt.NDArray[np.int64]:
+def _round_of(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """In which round each point is due.
 
-    First every fourth point of every fourth row, and the middles of the squares that these make;
-    then what is left of every second point of every second row; the middles of their squares,
+    First every second point of every second row; then the middles of the squares that these make,
     which makes every other point, as on a chessboard; and last the others.
     """
-    first = (points_per_side - 1) % 4 // 2  # as far from both edges as can be
-    row, column = (rows - first) % 4, (columns - first) % 4
-    is_even, is_odd = ((row % 2 == rest) & (column % 2 == rest) for rest in (0, 1))
-    return np.asarray(np.select([is_even & (row == column), is_even, is_odd], [0, 1, 2], 3))
+    is_even, is_odd = ((rows % 2 == rest) & (columns % 2 == rest) for rest in (0, 1))
+    return np.asarray(np.select([is_even, is_odd], [0, 1], 2))
 
 
 def _sums_around(flags_hw: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.int64]:
