@@ -245,6 +245,18 @@ class Parameters:
         maximum=512,
         part="Grid",
     )
+    adaptive_points: bool = _row(
+        GridSettings.adaptive_points,
+        group="everything",
+        label="Leave out needless points",
+        words=(
+            "Asks the grid from coarse to fine and leaves out points that would only repeat what "
+            "is found, or around which nothing is. About the same masks in less time, or a denser "
+            "grid for the time of a plain one. A changed predicted IoU or stability threshold "
+            "then takes a new search."
+        ),
+        part="Grid",
+    )
     point_grids: str = _row(
         "",
         group="everything",

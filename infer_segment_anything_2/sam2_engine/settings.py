@@ -185,6 +185,9 @@ class GridSettings:
             None asks everywhere.
         duplicates: What the two thresholds of duplicates compare: "box" as Meta, or masks; see
             `masks.duplicates.without_duplicates`.
+        adaptive_points: Ask the grid from coarse to fine, and leave out points that would only
+            repeat what is found, or around which nothing is: see `everything.adaptive_points`.
+            Points of `point_grids` are all asked.
     """
 
     points_per_side: int = 32
@@ -204,12 +207,21 @@ class GridSettings:
     prefer_stable: bool = True
     region_of_interest: tuple[Polygon, ...] | None = None
     duplicates: DuplicateRule = "box"
+    adaptive_points: bool = False
+
+    @property
+    def skips_points(self) -> bool:
+        """Whether points may be left out."""
+        return self.adaptive_points and self.point_grids is None
 
     def widened(self) -> GridSettings:
         """The settings of a search that can be asked for less later: see ``Engine.candidates``.
 
         Keeps every stability, and predicted IoUs above 0.5, or above its own threshold if lower.
+        Where points are left out, which ones depends on the thresholds, and they stay.
         """
+        if self.skips_points:
+            return self
         return replace(
             self,
             pred_iou_thresh=min(self.pred_iou_thresh, _WIDENED_IOU),

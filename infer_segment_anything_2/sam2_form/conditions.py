@@ -55,7 +55,7 @@ _REASONS = (
     ),
     _Reason(("tile_overlap",), lambda values: values.tile_size == 0, "tile_size", "off"),
     _Reason(
-        ("points_per_side", "crop_n_points_downscale_factor"),
+        ("points_per_side", "adaptive_points", "crop_n_points_downscale_factor"),
         lambda values: bool(values.point_grids.strip()),
         "point_grids",
         "set",

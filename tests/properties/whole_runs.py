@@ -59,6 +59,7 @@ _MODE_TEXTS = st.fixed_dictionaries(
         "crop_overlap_ratio": st.sampled_from(["0", "512/1500", "0.99"]),
         "crop_n_points_downscale_factor": st.sampled_from(["1", "2", "16"]),
         "use_m2m": st.sampled_from(["True", "False"]),
+        "adaptive_points": st.sampled_from(["True", "False"]),
         "automatic_multimask_output": st.sampled_from(["True", "False"]),
         "multimask_output": st.sampled_from(["True", "False"]),
         "apply_postprocessing": st.sampled_from(["True", "False"]),

@@ -28,6 +28,7 @@ class TestGreyed:
             ({"tile_size": 512}, "crop_n_layers", "tiles replace crop layers"),
             ({"tile_size": 512, "crop_n_layers": 1}, "crop_overlap_ratio", "Tile size is set"),
             ({"point_grids": "[[0.5, 0.5]]"}, "points_per_side", "Own points is set"),
+            ({"point_grids": "[[0.5, 0.5]]"}, "adaptive_points", "Own points is set"),
             ({"stability_score_thresh": 0.0}, "stability_score_offset", "threshold is off"),
         ],
     )

@@ -38,6 +38,8 @@ _FILTERS = frozenset(
         "duplicates",
     }
 )
+# These decide which points are left out, where any are.
+_CHOOSE_POINTS = frozenset({"pred_iou_thresh", "stability_score_thresh", "stability_score_offset"})
 # Acts on logits that are there already, where all of them are.
 _OFFSET = "stability_score_offset"
 # Stabilities at so many other offsets are kept beside the search's own.
@@ -101,7 +103,9 @@ class Candidates:
         (``pred_iou_thresh``, ``stability_score_thresh``, ``box_nms_thresh``, ``crop_nms_thresh``,
         ``duplicates``), and no threshold is below its floor. And also in
         ``stability_score_offset``, where the floor of the stability is 0 and the logits of all
-        masks fitted into the memory (so not with crops whose edges drop masks).
+        masks fitted into the memory (so not with crops whose edges drop masks). With
+        ``adaptive_points`` it is the first two and the offset that decide which points are asked:
+        they must be the same.
         """
         mine = self.settings
         return (
@@ -171,9 +175,12 @@ class Candidates:
 
 def search_key(settings: GridSettings) -> str:
     """Names the searches that may answer some settings: the same for all that differ in filters."""
+    only_filter = _FILTERS | {_OFFSET}
+    if settings.skips_points:
+        only_filter -= _CHOOSE_POINTS
     values = []
     for part in fields(GridSettings):
-        if part.name not in _FILTERS and part.name != _OFFSET:
+        if part.name not in only_filter:
             value = getattr(settings, part.name)
             if part.name == "point_grids" and value is not None:
                 value = tuple(grid.tolist() for grid in value)

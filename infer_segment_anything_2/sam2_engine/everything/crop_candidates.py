@@ -127,6 +127,7 @@ class CropCandidates:
             the network's device.
         rles: Of the same, where there was no room for logits.
         writer: For the masks of the logits.
+        n_skipped: Grid points that were left out.
     """
 
     def __init__(
@@ -137,8 +138,10 @@ class CropCandidates:
         logits_hw: dict[int, Tensor],
         rles: dict[int, Rle],
         writer: MaskWriter,
+        n_skipped: int = 0,
     ) -> None:
         self.n_points = n_points
+        self.n_skipped = n_skipped
         self.n_proposed = n_proposed
         self.scored = scored
         self._logits_hw = logits_hw
@@ -193,6 +196,7 @@ class CropCandidates:
             self._logits_hw,
             self._rles,
             writer,
+            self.n_skipped,
         )
 
     def filtered(
@@ -229,6 +233,7 @@ class CropCandidates:
             after_stability=int(passes_both.sum()),
             after_crop_edge=len(left),
             after_box_nms=len(masks),
+            skipped=self.n_skipped,
         )
         return masks, counts
 

@@ -18,6 +18,12 @@ from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import (
     FastMaskDecoder,
     PreparedImage,
 )
+from infer_segment_anything_2.sam2_engine.everything.adaptive_points import (
+    AdaptivePoints,
+    Answers,
+    Cover,
+    cover_of,
+)
 from infer_segment_anything_2.sam2_engine.everything.crop_candidates import (
     CropCandidates,
     LogitRoom,
@@ -96,16 +102,20 @@ class _Found(NamedTuple):
         n_points: Of the chunk.
         n_proposed: Masks that the network proposed for them.
         scored: The facts of those above the predicted IoU.
+        point_k: int64: the place in the chunk of the point that gave each.
         kept: int64: the places in ``scored`` of those that passed all filters.
         masks: Of these: logits, float32, h x w, on the network's device, or run lengths where there
             is no room for logits.
+        answers: What later points are chosen by; None where all are asked.
     """
 
     n_points: int
     n_proposed: int
     scored: Scored
+    point_k: npt.NDArray[np.int64]
     kept: npt.NDArray[np.int64]
     masks: Sequence[Tensor | Rle]
+    answers: Answers | None
 
 
 class CropSearch:
@@ -118,6 +128,8 @@ class CropSearch:
         image_hw: Height and width of the whole picture.
         settings: The grid, and the thresholds below which nothing is kept.
         room: For the logits of what is kept.
+        points_per_side: Of the crop's regular grid, to leave out points that are not needed; None
+            to ask all.
     """
 
     def __init__(
@@ -128,12 +140,14 @@ class CropSearch:
         image_hw: tuple[int, int],
         settings: GridSettings,
         room: LogitRoom,
+        points_per_side: int | None = None,
     ) -> None:
         self._decoder = decoder
         self._crop = crop
         self._image_hw = image_hw
         self._settings = settings
         self._room = room
+        self._points_per_side = points_per_side
         self._proposer = Proposer(decoder, image, crop.hw, settings)
         upsampling = Upsampling(
             decoder.prompts.mask_size_hw, crop.hw, decoder.device, decoder.in_bulk
@@ -155,6 +169,31 @@ class CropSearch:
             workers: Do the work.
             progress: Is told after each chunk.
         """
+        if self._points_per_side is None:
+            everything = np.arange(len(points_xy_px))
+            found = self._decoded(points_xy_px, workers, progress)
+            return self._all_of(found, everything, n_skipped=0)
+        adaptive = AdaptivePoints(
+            points_xy_px, self._crop.hw, self._points_per_side, self._settings
+        )
+        found: list[_Found] = []
+        asked: list[npt.NDArray[np.int64]] = []
+        for points, n_skipped in adaptive.rounds():
+            progress.add(n_skipped)
+            some = self._decoded(points_xy_px[points], workers, progress)
+            adaptive.learn(points, [one.answers for one in some if one.answers is not None])
+            found += some
+            asked.append(points)
+        all_asked = np.concatenate(asked)
+        return self._all_of(found, all_asked, len(points_xy_px) - len(all_asked))
+
+    def _decoded(
+        self,
+        points_xy_px: npt.NDArray[np.float32],
+        workers: PromptWorkers,
+        progress: SearchProgress,
+    ) -> list[_Found]:
+        """What some points gave, chunk by chunk."""
         chunks = [
             points_xy_px[start : start + self._parts.most]
             for start in range(0, len(points_xy_px), self._parts.most)
@@ -163,7 +202,7 @@ class CropSearch:
         for chunk, some in zip(chunks, workers.map(self.propose, chunks), strict=True):
             found.extend(some)
             progress.add(len(chunk))
-        return self._all_of(found)
+        return found
 
     @torch.no_grad()
     def propose(self, points_xy_px: npt.NDArray[np.float32]) -> list[_Found]:
@@ -175,9 +214,8 @@ class CropSearch:
 
     def _propose(self, points_xy_px: npt.NDArray[np.float32]) -> _Found:
         settings = self._settings
-        n_proposed, proposals = self._proposer.ask(
-            points_xy_px, settings.pred_iou_thresh, self._parts.most
-        )
+        asked = self._proposer.ask(points_xy_px, settings.pred_iou_thresh, self._parts.most)
+        proposals = asked.proposals
         scores = score(
             proposals.logits_khw,
             self._writer.upsampling,
@@ -202,18 +240,43 @@ class CropSearch:
         )
         on_device = to_device(kept, self._decoder.device)
         logits_khw = proposals.logits_khw.index_select(0, on_device)
+        answers = None
+        if self._points_per_side is not None:
+            cover = cover_of(logits_khw, self._points_per_side, settings.mask_threshold)
+            best_iou_b = to_host(asked.best_iou_b)
+            answers = _answers(best_iou_b, proposals.point_k, scored, kept, cover)
         masks: Sequence[Tensor | Rle] = logits_khw.unbind()
         if not self._room.take(logits_khw.nbytes):
             masks = self._writer.write(logits_khw)
-        return _Found(len(points_xy_px), n_proposed, scored, kept, masks)
+        return _Found(
+            *(len(points_xy_px), asked.n_proposed, scored, proposals.point_k, kept),
+            masks,
+            answers,
+        )
 
-    def _all_of(self, found: list[_Found]) -> CropCandidates:
-        """Puts what the chunks gave one after the other."""
+    def _all_of(
+        self, found: list[_Found], asked: npt.NDArray[np.int64], n_skipped: int
+    ) -> CropCandidates:
+        """Puts what the chunks gave into the order of the grid.
+
+        Args:
+            found: Of chunks, one after the other.
+            asked: The places in the grid of the points in them.
+            n_skipped: Points that were not asked.
+        """
+        first_point = np.cumsum([0, *(some.n_points for some in found)])
+        point_k = np.concatenate(
+            [start + some.point_k for start, some in zip(first_point, found, strict=False)]
+        )
+        order = np.argsort(asked[point_k], kind="stable")
+        place_of = np.empty_like(order)
+        place_of[order] = np.arange(len(order))
         logits_hw: dict[int, Tensor] = {}
         rles: dict[int, Rle] = {}
         start = 0
         for some in found:
-            for place, mask in zip((start + some.kept).tolist(), some.masks, strict=True):
+            places = place_of[start + some.kept].tolist()
+            for place, mask in zip(places, some.masks, strict=True):
                 if isinstance(mask, Rle):
                     rles[place] = mask
                 else:
@@ -223,8 +286,30 @@ class CropSearch:
         return CropCandidates(
             n_points=sum(some.n_points for some in found),
             n_proposed=sum(some.n_proposed for some in found),
-            scored=Scored._make(np.concatenate(column) for column in columns),
+            scored=Scored._make(np.concatenate(column)[order] for column in columns),
             logits_hw=logits_hw,
             rles=rles,
             writer=self._writer,
+            n_skipped=n_skipped,
         )
+
+
+def _answers(
+    best_iou_n: npt.NDArray[np.float32],
+    point_k: npt.NDArray[np.int64],
+    scored: Scored,
+    kept: npt.NDArray[np.int64],
+    cover: Cover,
+) -> Answers:
+    """What later points are chosen by."""
+    is_candidate_k = np.zeros(len(point_k), bool)
+    is_candidate_k[kept] = True
+    return Answers(
+        best_iou_n,
+        point_k,
+        scored.stability,
+        is_candidate_k,
+        scored.iou[kept],
+        scored.boxes_xyxy_px[kept],
+        cover,
+    )

@@ -12,7 +12,7 @@ class FilterCounts(NamedTuple):
     """How many points were asked, and how many masks each step left, in all crops together.
 
     Attributes:
-        points: Grid points.
+        points: Grid points that were asked.
         proposed: Masks that the network proposed for them.
         after_iou: With enough predicted IoU.
         after_stability: And stable.
@@ -23,6 +23,7 @@ class FilterCounts(NamedTuple):
         after_area: And neither too small nor too large.
         after_cleaning: And not made duplicates by the cleaning of small regions.
         shown: And not hidden by others wholly.
+        skipped: Grid points that were left out, with ``adaptive_points``.
     """
 
     points: int = 0
@@ -36,6 +37,7 @@ class FilterCounts(NamedTuple):
     after_area: int = 0
     after_cleaning: int = 0
     shown: int = 0
+    skipped: int = 0
 
     def plus(self, other: FilterCounts) -> FilterCounts:
         """Adds up, count by count."""
@@ -43,12 +45,12 @@ class FilterCounts(NamedTuple):
 
     def reach(self, step: str, n_masks: int) -> FilterCounts:
         """Sets what a step left; nothing is lost by the later ones so far."""
-        later = self._fields[self._fields.index(step) :]
+        later = _STEPS[_STEPS.index(step) :]
         return self._replace(**dict.fromkeys(later, n_masks))
 
     def lost_to(self) -> dict[str, int]:
         """How many masks were lost to each parameter, in the order in which they act."""
-        left = self[1:]
+        left = (self.proposed, *(getattr(self, step) for step in _STEPS))
         losses = (before - after for before, after in pairwise(left))
         return dict(zip(_KNOBS, losses, strict=True))
 
@@ -60,8 +62,10 @@ class FilterCounts(NamedTuple):
 
     def __str__(self) -> str:
         """What became of the points, in one line."""
-        told = [f"{self.points} points", f"{self.proposed} masks"]
-        for (knob, lost), left in zip(self.lost_to().items(), self[2:], strict=True):
+        skipped = f" ({self.skipped} more were skipped)" if self.skipped else ""
+        told = [f"{self.points} points{skipped}", f"{self.proposed} masks"]
+        for (knob, lost), step in zip(self.lost_to().items(), _STEPS, strict=True):
+            left = getattr(self, step)
             if lost or knob in _ALWAYS_TOLD:
                 told.append(f"{left} after {knob}")
         told.append(f"{self.shown} shown")
@@ -70,6 +74,8 @@ class FilterCounts(NamedTuple):
         return ", ".join(told) + most
 
 
+# The counts of masks that were left, in the order in which the steps act.
+_STEPS = FilterCounts._fields[2:-1]
 # The plugin's parameter behind each step of `FilterCounts`, from `after_iou` on.
 _KNOBS = (
     "iou_thresh",

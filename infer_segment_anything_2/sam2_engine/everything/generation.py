@@ -9,11 +9,13 @@ For each crop: embed, then for each chunk of grid points
 
     decode -> predicted IoU -> [m2m: decode again] -> stability -> not cut by the crop's edge
 
+(with `adaptive_points` round by round, less the points that are not needed: `adaptive_points`),
 then non-maximum suppression in the crop, and after all crops between the crops (`candidates`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -87,7 +89,8 @@ def search(
                 continue
             is_whole = crop.hw == image_hw
             image = embed(image_rgb_hwc if is_whole else crop.cut(image_rgb_hwc))
-            crop_search = CropSearch(decoder, image, crop, image_hw, settings, room)
+            side = math.isqrt(len(grids[crop.layer])) if settings.skips_points else None
+            crop_search = CropSearch(decoder, image, crop, image_hw, settings, room, side)
             found.append(crop_search.run(points_xy_px, workers, progress))
             del image, crop_search  # before the next crop is encoded
     return Candidates(image_hw, settings, tiles, tuple(found), decoder.device)

@@ -26,7 +26,7 @@ from infer_segment_anything_2.sam2_engine.everything.crop_candidates import is_a
 from infer_segment_anything_2.sam2_engine.hardware.transfer import to_device, to_host
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
-__all__ = ["Proposals", "Proposer"]
+__all__ = ["Asked", "Proposals", "Proposer"]
 
 
 class Proposals(NamedTuple):
@@ -43,6 +43,20 @@ class Proposals(NamedTuple):
     slot_k: npt.NDArray[np.int64]
     iou_k: npt.NDArray[np.float32]
     logits_khw: Tensor
+
+
+class Asked(NamedTuple):
+    """What b points gave.
+
+    Attributes:
+        n_proposed: Masks that the network proposes.
+        best_iou_b: float32: the best predicted IoU of each point, before any refinement.
+        proposals: The masks above the threshold.
+    """
+
+    n_proposed: int
+    best_iou_b: Tensor
+    proposals: Proposals
 
 
 class Proposer:
@@ -69,26 +83,33 @@ class Proposer:
 
     def ask(
         self, points_xy_px: npt.NDArray[np.float32], iou_threshold: float, points_at_once: int
-    ) -> tuple[int, Proposals]:
+    ) -> Asked:
         """Asks at some points.
 
         Args:
             points_xy_px: n x 2 in pixels of the crop, at least one.
             iou_threshold: Masks with a predicted IoU not above are left out; 0 keeps all.
             points_at_once: With ``use_m2m``, so many masks are decoded together again.
-
-        Returns:
-            How many masks the network proposes, and those above the threshold.
         """
         sparse_bnc = self._embed(points_xy_px)
         decoded = self._decoder.decode(self._image, sparse_bnc, None)
         multimask = self._settings.multimask_output
         n_masks = decoded.iou_bm.shape[1] - 1 if multimask else 1
         n_proposed = n_masks * len(points_xy_px)
+        best_iou_b = self._best_iou(decoded.iou_bm.float())
         if not self._settings.use_m2m:
-            return n_proposed, self._choose(decoded, multimask, iou_threshold)
+            proposals = self._choose(decoded, multimask, iou_threshold)
+            return Asked(n_proposed, best_iou_b, proposals)
         first = self._choose(decoded, multimask, iou_threshold=0.0)
-        return n_proposed, self._refine(sparse_bnc, first, iou_threshold, points_at_once)
+        refined = self._refine(sparse_bnc, first, iou_threshold, points_at_once)
+        return Asked(n_proposed, best_iou_b, refined)
+
+    def _best_iou(self, iou_bm: Tensor) -> Tensor:
+        """The best predicted IoU of the masks that may be taken."""
+        if self._settings.multimask_output:
+            return iou_bm[:, 1:].amax(dim=1)
+        may_be_other = self._settings.prefer_stable
+        return iou_bm.amax(dim=1) if may_be_other else iou_bm[:, SINGLE_MASK_TOKEN]
 
     def _embed(self, points_xy_px: npt.NDArray[np.float32]) -> Tensor:
         points_b12 = to_device(points_xy_px, self._decoder.device)[:, None]
