@@ -166,6 +166,7 @@ def grid_settings(parameters: Parameters, regions: tuple[Polygon, ...] | None) -
         multimask_output=parameters.automatic_multimask_output,
         prefer_stable=parameters.apply_postprocessing,
         duplicates=parameters.duplicates,
+        sharpen=parameters.sharpen,
     )
 
 

@@ -184,6 +184,9 @@ class GridSettings:
             None asks everywhere.
         duplicates: What the two thresholds of duplicates compare: "box" as Meta, or masks; see
             `masks.duplicates.without_duplicates`.
+        sharpen: Ask once more for each mask that is left by the filters and takes at most a quarter
+            of the width and height of what the network saw, in a window around it; see
+            `everything.sharpening`. One encoding a window.
     """
 
     points_per_side: int = 32
@@ -203,6 +206,15 @@ class GridSettings:
     prefer_stable: bool = True
     region_of_interest: tuple[Polygon, ...] | None = None
     duplicates: DuplicateRule = "box"
+    sharpen: bool = False
+
+    def of_sharpening(self) -> PredictionSettings:
+        """How the masks of the second look are chosen."""
+        return PredictionSettings(
+            prefer_stable=self.prefer_stable,
+            mask_threshold=self.mask_threshold,
+            stability_score_offset=self.stability_score_offset,
+        )
 
     def widened(self) -> GridSettings:
         """The settings of a search that can be asked for less later: see ``Engine.candidates``.
