@@ -38,7 +38,7 @@ from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.everything.sharpening import Answers, sharpened
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
-from infer_segment_anything_2.sam2_engine.prompted.looking import Looking
+from infer_segment_anything_2.sam2_engine.prompted.looking import Embed, Looking
 from infer_segment_anything_2.sam2_engine.settings import (
     GridSettings,
     PredictionSettings,
@@ -207,7 +207,7 @@ def found_and_sharpened(model: LoadedModel, counting: Counting) -> Iterator[Answ
         everywhere = replace(chosen, crop_boxes_xywh_px=chosen.crop_boxes_xywh_px * 4)
         looking = Looking(
             decoder,
-            lambda window, _, engine=engine: engine.embed(window, remember=False),  # type: ignore[misc]
+            _forgetful(engine),
             picture.image_rgb_hwc,
             _GRID.of_sharpening(),
             one_by_one=True,
@@ -216,6 +216,11 @@ def found_and_sharpened(model: LoadedModel, counting: Counting) -> Iterator[Answ
         after, _ = sharpened(looking, everywhere, Answers())
         spent = (0, counting.encodings - before)
         yield from _compared(group, objects, chosen.rles, after.rles, spent)
+
+
+def _forgetful(engine: Engine) -> Embed:
+    """Encodes windows, and remembers none."""
+    return lambda window_rgb_hwc, _: engine.embed(window_rgb_hwc, remember=False)
 
 
 def _met(picture: KnownPicture, masks: MaskSet) -> tuple[list[Outlined], list[int]]:

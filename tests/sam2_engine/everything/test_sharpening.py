@@ -119,8 +119,8 @@ class TestSharpened:
 
     def test_keeps_masks_that_are_rated_better(self, engine: Engine) -> None:
         found = engine.generate(PHOTO, PLAIN).masks
-        for scores in ("predicted_iou", "stability_score"):
-            perfect = replace(found, **{scores: np.full(len(found), 2, np.float32)})
+        twos = np.full(len(found), 2, np.float32)
+        for perfect in (replace(found, predicted_iou=twos), replace(found, stability_score=twos)):
             masks, counts = sharpened(looking_with(engine), perfect, Answers())
             assert masks.rles == found.rles
             assert counts.sharper == 0 < counts.asked
