@@ -57,7 +57,8 @@ def encoded(model: LoadedModel) -> Iterator[list[int]]:
 
 def sizes_px(masks: MaskSet) -> np.ndarray:
     """The longer side of each mask."""
-    return (masks.boxes_xyxy_px[:, 2:] - masks.boxes_xyxy_px[:, :2] + 1).max(axis=1)
+    sides: np.ndarray = masks.boxes_xyxy_px[:, 2:] - masks.boxes_xyxy_px[:, :2] + 1
+    return np.asarray(sides.max(axis=1))
 
 
 def changed(plain: MaskSet, sharp: MaskSet) -> list[int]:
