@@ -1,57 +1,85 @@
 """What a closer look is worth: `python -m benchmarks.zoom --help`.
 
-The bundled network, or another of its kind, is asked for the outlined objects of the photographs
-that training never sees (`training/photographs.py`), by their boxes and by a click. Off, auto and
-always are compared by IoU, by the F-score of the boundary (3 pixels), and by encodings.
+The bundled network, or another of its kind, is asked for objects whose outlines are known
+(`benchmarks/outlined.py`), with and without windows around them. Masks are compared by IoU, by the
+F-score of the boundary (3 pixels), and by encodings.
+
+    prompts   boxes and clicks on the photographs that training never sees
+    drawn     boxes on large drawn pictures, by the objects' size in pixels
+    sharpen   masks of everything mode that meet an object, on photographs and drawn scenes
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from infer_segment_anything_2.prompts import BoxXyxy, ObjectPrompt
+from benchmarks.outlined import (
+    SIZES_PX,
+    KnownPicture,
+    Outlined,
+    boundary_f,
+    drawn_picture,
+    drawn_scene,
+    iou,
+    outlined_photographs,
+    size_class,
+)
+from infer_segment_anything_2.prompts import ObjectPrompt, PointXy
+from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import FastMaskDecoder
 from infer_segment_anything_2.sam2_engine.engine import Engine
+from infer_segment_anything_2.sam2_engine.everything.sharpening import Answers, sharpened
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
-from infer_segment_anything_2.sam2_engine.settings import PredictionSettings, ZoomRule
+from infer_segment_anything_2.sam2_engine.prompted.looking import Embed, Looking
+from infer_segment_anything_2.sam2_engine.settings import (
+    GridSettings,
+    PredictionSettings,
+    ZoomRule,
+)
 from training.network import build_network, load_weights
-from training.opencv import cv2
-from training.photographs import photographs
-from training.prompts import box_of, inner_distance
-
-Mask = npt.NDArray[np.bool_]
+from training.prompts import inner_distance
 
 _BUNDLED = Path(__file__).resolve().parents[1] / "infer_segment_anything_2" / "demo_model"
-_BOUNDARY_PX = 3
-_RULES: tuple[ZoomRule, ...] = get_args(ZoomRule)
-_SIZES = (0.125, 0.25, 0.5, 1.0)
+_RULES: tuple[ZoomRule, ...] = ("off", "always")
+# Bounds of the longer side as a part of the picture's.
+_PARTS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 1.0)
+_PART_NAMES = ("1/16", "1/8", "1/4", "3/8", "1/2", "1")
+_OBJECTS_OF_A_SIZE = 24
+# Lenient enough to find some objects on most photographs.
+_GRID = GridSettings(
+    points_per_side=16, pred_iou_thresh=0.6, stability_score_thresh=0.8, duplicates="mask"
+)
+# A mask is of an object from this IoU on.
+_SAME_IOU = 0.5
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One object asked for in one way.
+    """One object, before and after the closer look.
 
     Attributes:
-        part: The object's longer side as a part of the picture's.
-        prompt: "box", "click" (one answer), or "click, best of three".
-        rule: Of the zoom.
-        iou: With the outline.
-        boundary: F-score of the boundaries, which count as met within 3 pixels.
+        group: What it was asked for with, and on which pictures.
+        part: Its longer side as a part of the picture's.
+        length_px: Its longer side.
+        iou: With the outline, before and after.
+        boundary: F-score of the boundaries, before and after.
+        encodings: Of its whole picture before and after; counted with one of its objects.
     """
 
+    group: str
     part: float
-    prompt: str
-    rule: ZoomRule
-    iou: float
-    boundary: float
+    length_px: float
+    iou: tuple[float, float]
+    boundary: tuple[float, float]
+    encodings: tuple[int, int] = (0, 0)
 
 
 def load(folder: Path) -> LoadedModel:
@@ -73,116 +101,197 @@ class Counting:
         self.encodings += 1
 
 
-def iou(answered: Mask, wanted: Mask) -> float:
-    """Intersection over union."""
-    return float((answered & wanted).sum() / max((answered | wanted).sum(), 1))
-
-
-def boundary_f(answered: Mask, wanted: Mask) -> float:
-    """F-score of the boundaries, with a tolerance of 3 pixels."""
-    edges = [_edge(mask) for mask in (answered, wanted)]
-    if not all(edge.any() for edge in edges):
-        return 0.0
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _BOUNDARY_PX + 1,) * 2)
-    wide = [cv2.dilate(edge.astype(np.uint8), disc) > 0 for edge in edges]
-    precision, recall = edges[0][wide[1]].sum() / edges[0].sum(), edges[1][wide[0]].sum()
-    recall = recall / edges[1].sum()
-    return float(2 * precision * recall / max(precision + recall, 1e-9))
-
-
-def _edge(mask: Mask) -> Mask:
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    edge: Mask = mask & ~inner
-    return edge
-
-
 def _ask(
     model: LoadedModel,
-    image: npt.NDArray[np.uint8],
+    picture: KnownPicture,
     prompts: Sequence[ObjectPrompt],
     rule: ZoomRule,
     *,
-    several: bool = False,
-) -> list[list[Mask]]:
-    """Masks of each object by rank, by an engine that remembers nothing yet."""
+    several: bool,
+) -> list[Rle]:
+    """The best mask of each object, by an engine that remembers nothing yet."""
     engine = Engine(model)
     prediction = engine.predict(
-        engine.embed(image),
+        engine.embed(picture.image_rgb_hwc),
         prompts,
         PredictionSettings(zoom=rule, multimask_output=several),
-        image_rgb_hwc=image,
+        image_rgb_hwc=picture.image_rgb_hwc,
     )
     return [
-        [masks.rles[index].decode() for masks in prediction.ranked] for index in range(len(prompts))
+        max((masks.rles[index] for masks in prediction.ranked), key=lambda rle: iou(rle, known.rle))
+        for index, known in enumerate(picture.objects)
     ]
 
 
-def answers(model: LoadedModel, counting: Counting) -> Iterator[tuple[Answer, int]]:
-    """Every object of every photograph; with the encodings of its whole photograph."""
-    for photograph in photographs():
-        image, wanted = photograph.image_hwc, list(photograph.masks.values())
-        height, width = image.shape[:2]
-        rng = np.random.default_rng([6, len(wanted)])
-        boxes = [ObjectPrompt(box_xyxy_px=_box(mask)) for mask in wanted]
-        clicks = [ObjectPrompt(points_xy_px=(_click(mask, rng),)) for mask in wanted]
-        ways = (("box", boxes, False), ("click", clicks, False), ("best of three", clicks, True))
-        for name, prompts, several in ways:
-            for rule in _RULES:
-                before = counting.encodings
-                found = _ask(model, image, prompts, rule, several=several)
-                spent = counting.encodings - before
-                for masks, truth, boxed in zip(found, wanted, boxes, strict=True):
-                    x1, y1, x2, y2 = boxed.box_xyxy_px or (0.0,) * 4
-                    _, best = max((iou(mask, truth), rank) for rank, mask in enumerate(masks))
-                    part = max((x2 - x1) / width, (y2 - y1) / height)
-                    scores = iou(masks[best], truth), boundary_f(masks[best], truth)
-                    yield Answer(part, name, rule, *scores), spent
-                    spent = 0
+def _asked(
+    model: LoadedModel,
+    counting: Counting,
+    group: str,
+    picture: KnownPicture,
+    prompts: Sequence[ObjectPrompt],
+    *,
+    several: bool = False,
+) -> Iterator[Answer]:
+    found, spent = [], []
+    for rule in _RULES:
+        before = counting.encodings
+        found.append(_ask(model, picture, prompts, rule, several=several))
+        spent.append(counting.encodings - before)
+    yield from _compared(group, picture.objects, found[0], found[1], (spent[0], spent[1]))
 
 
-def _box(mask: Mask) -> BoxXyxy:
-    x1, y1, x2, y2 = map(float, box_of(mask))
-    return x1, y1, x2, y2
+def _compared(
+    group: str,
+    objects: Sequence[Outlined],
+    before: Sequence[Rle],
+    after: Sequence[Rle],
+    spent: tuple[int, int],
+) -> Iterator[Answer]:
+    for known, first, second in zip(objects, before, after, strict=True):
+        yield Answer(
+            group,
+            known.part,
+            known.length_px,
+            (iou(first, known.rle), iou(second, known.rle)),
+            (boundary_f(first, known.rle), boundary_f(second, known.rle)),
+            spent,
+        )
+        spent = (0, 0)
 
 
-def _click(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:
+def prompted_photographs(model: LoadedModel, counting: Counting) -> Iterator[Answer]:
+    """Every object of every photograph, by its box and by a click."""
+    for picture in outlined_photographs():
+        rng = np.random.default_rng([6, len(picture.objects)])
+        boxes = [ObjectPrompt(box_xyxy_px=known.box_xyxy_px) for known in picture.objects]
+        clicks = [ObjectPrompt(points_xy_px=(_click(known, rng),)) for known in picture.objects]
+        yield from _asked(model, counting, "box", picture, boxes)
+        yield from _asked(model, counting, "click", picture, clicks)
+        yield from _asked(model, counting, "click, best of three", picture, clicks, several=True)
+
+
+def _click(known: Outlined, rng: np.random.Generator) -> PointXy:
     """A random pixel at least half as deep inside as the deepest one, as `training.scoring`."""
-    depth = inner_distance(mask)
+    depth = inner_distance(known.rle.decode())
     ys, xs = np.nonzero(depth >= 0.5 * depth.max())
     chosen = int(rng.integers(len(xs)))
     return float(xs[chosen]), float(ys[chosen])
 
 
-def table(rows: Sequence[tuple[Answer, int]]) -> str:
-    """Means by prompt, by rule and by the objects' size."""
-    lines = [
-        "| prompt | objects | zoom | IoU | boundary F | encodings |",
-        "|---|---|---|---|---|---|",
-    ]
-    groups: dict[tuple[str, str, ZoomRule], list[tuple[Answer, int]]] = defaultdict(list)
-    for answer, spent in rows:
-        size = next(size for size in _SIZES if answer.part <= size + 1e-9)
-        for group in ("all", f"up to {size:g} of the picture"):
-            groups[answer.prompt, group, answer.rule].append((answer, spent))
-    for (prompt, group, rule), found in sorted(groups.items()):
-        mean_iou = np.mean([answer.iou for answer, _ in found])
-        mean_f = np.mean([answer.boundary for answer, _ in found])
-        encodings = str(sum(spent for _, spent in found)) if group == "all" else ""
-        lines.append(
-            f"| {prompt} | {group} ({len(found)}) | {rule} | {mean_iou:.3f} | {mean_f:.3f} "
-            f"| {encodings} |"
+def prompted_drawings(
+    model: LoadedModel, counting: Counting, megapixels: Iterable[float]
+) -> Iterator[Answer]:
+    """Objects of drawn pictures by their boxes."""
+    for size in megapixels:
+        picture = drawn_picture(size, 9000, _OBJECTS_OF_A_SIZE)
+        boxes = [ObjectPrompt(box_xyxy_px=known.box_xyxy_px) for known in picture.objects]
+        yield from _asked(model, counting, f"box, {size:g} megapixels", picture, boxes)
+
+
+def found_and_sharpened(model: LoadedModel, counting: Counting) -> Iterator[Answer]:
+    """The masks of everything mode that meet an object, and what is answered for each.
+
+    Larger masks than `sharpen` would take are asked for too, to see where it stops being worth it.
+    """
+    decoder = FastMaskDecoder(model.network)
+    scenes = [(size, seed) for size, seeds in ((1, 8), (12, 2)) for seed in range(seeds)]
+    drawn = ((f"drawn, {size} MP", drawn_scene(size, 9500 + seed)) for size, seed in scenes)
+    photos = (("photographs", picture) for picture in outlined_photographs())
+    for group, picture in (*photos, *drawn):
+        engine = Engine(model)
+        masks = engine.generate(picture.image_rgb_hwc, _GRID).masks
+        objects, places = _met(picture, masks)
+        if not objects:
+            continue
+        chosen = masks.select(places)
+        everywhere = replace(chosen, crop_boxes_xywh_px=chosen.crop_boxes_xywh_px * 4)
+        looking = Looking(
+            decoder,
+            _forgetful(engine),
+            picture.image_rgb_hwc,
+            _GRID.of_sharpening(),
+            one_by_one=True,
         )
+        before = counting.encodings
+        after, _ = sharpened(looking, everywhere, Answers())
+        spent = (0, counting.encodings - before)
+        yield from _compared(group, objects, chosen.rles, after.rles, spent)
+
+
+def _forgetful(engine: Engine) -> Embed:
+    """Encodes windows, and remembers none."""
+    return lambda window_rgb_hwc, _: engine.embed(window_rgb_hwc, remember=False)
+
+
+def _met(picture: KnownPicture, masks: MaskSet) -> tuple[list[Outlined], list[int]]:
+    """The objects that a mask meets, each with the place of the mask that is nearest to it."""
+    objects, places = [], []
+    for known in picture.objects:
+        left, top, right, bottom = known.box_xyxy_px
+        lefts, tops, rights, bottoms = masks.boxes_xyxy_px.T
+        meets = (lefts <= right) & (left <= rights) & (tops <= bottom) & (top <= bottoms)
+        rated = [(iou(masks.rles[place], known.rle), place) for place in np.flatnonzero(meets)]
+        likeness, place = max(rated, default=(0.0, 0))
+        if likeness >= _SAME_IOU:
+            objects.append(known)
+            places.append(int(place))
+    return objects, places
+
+
+def _part_of(answer: Answer) -> tuple[int, str]:
+    place = int(np.searchsorted(_PARTS, answer.part - 1e-9))
+    return place, f"up to {_PART_NAMES[place]} of the picture"
+
+
+def _pixels_of(answer: Answer) -> tuple[int, str]:
+    place = size_class(answer.length_px) or 0
+    return place, f"{SIZES_PX[place]} to {SIZES_PX[place + 1]} px"
+
+
+def table(answers: Sequence[Answer], *, by_pixels: bool) -> str:
+    """Means by group and by the objects' size."""
+    lines = [
+        "| asked | objects | IoU before | after | boundary before | after | encodings |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    rows: dict[tuple[str, tuple[int, str]], list[Answer]] = defaultdict(list)
+    for answer in answers:
+        rows[answer.group, (-1, "all")].append(answer)
+        rows[answer.group, _pixels_of(answer) if by_pixels else _part_of(answer)].append(answer)
+    for (group, (place, called)), found in sorted(rows.items()):
+        figures = np.array([(*answer.iou, *answer.boundary) for answer in found]).mean(axis=0)
+        spent = np.array([answer.encodings for answer in found]).sum(axis=0)
+        told = f"{spent[0]} / {spent[1]}" if place < 0 else ""
+        means = " | ".join(f"{figure:.3f}" for figure in figures)
+        lines.append(f"| {group} | {called} ({len(found)}) | {means} | {told} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=_BUNDLED, help="folder of weights and config")
+    parser.add_argument("--only", choices=("prompts", "drawn", "sharpen"), help="one of the parts")
+    parser.add_argument(
+        "--megapixels", type=float, nargs="+", default=[3, 12, 50], help="of the drawn pictures"
+    )
+    parser.add_argument("--output", type=Path, help="a JSON file for every single answer")
     arguments = parser.parse_args()
     model = load(arguments.model)
+    counting = Counting(model)
+    parts: dict[str, Iterator[Answer]] = {
+        "prompts": prompted_photographs(model, counting),
+        "drawn": prompted_drawings(model, counting, arguments.megapixels),
+        "sharpen": found_and_sharpened(model, counting),
+    }
+    kept: dict[str, list[dict[str, object]]] = {}
     with torch.inference_mode():
-        print(table(list(answers(model, Counting(model)))))
+        for name in [arguments.only] if arguments.only else parts:
+            answers = list(parts[name])
+            print(f"\n{name}\n\n{table(answers, by_pixels=name == 'drawn')}", flush=True)
+            kept[name] = list(map(asdict, answers))
+    if arguments.output is not None:
+        arguments.output.write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -465,6 +465,18 @@ class Parameters:
         ),
         part="Duplicates",
     )
+    sharpen: bool = _row(
+        GridSettings.sharpen,
+        group="everything",
+        label="Sharpen small masks",
+        words=(
+            "Ask once more for each mask that takes at most a quarter of the width and height of "
+            "what the network saw, in an enlarged window around it: sharper edges. A mask that "
+            "is not rated at least as well keeps its first shape. Each window takes as long as a "
+            "picture."
+        ),
+        part="Crops and tiles",
+    )
     min_mask_region_area: int = _row(
         CleaningSettings.min_mask_region_area,
         group="cleanup",

@@ -167,6 +167,7 @@ def grid_settings(parameters: Parameters, regions: tuple[Polygon, ...] | None) -
         prefer_stable=parameters.apply_postprocessing,
         duplicates=parameters.duplicates,
         adaptive_points=parameters.adaptive_points,
+        sharpen=parameters.sharpen,
     )
 
 

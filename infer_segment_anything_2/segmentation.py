@@ -36,8 +36,8 @@ if TYPE_CHECKING:  # what loads torch
 __all__ = ["OnStage", "Segmentation", "Segmenter", "precision_in_words", "provenance"]
 
 OnStage = Callable[[str, int, int], None]
-"""Called with the stage ("download", "encode", "objects", "points") and the numbers of its steps
-done and in all; may raise ``CancelledError``."""
+"""Called with the stage ("download", "encode", "objects", "points", "masks") and the numbers of its
+steps done and in all; may raise ``CancelledError``."""
 
 _RANKS = 3
 
@@ -164,15 +164,14 @@ class Segmenter:
         )
         engine = self.load(parameters, on_progress)
         ranked: tuple[MaskSet, ...] = ()
-        filter_counts = None
+        filter_counts = sharpening = None
         if objects:
             ranked = self._predict(engine, image_rgb_hwc, objects, parameters, on_progress)
         elif not only_prompted:
             regions = regions_of(parameters, drawn_regions, image_hw)
-            result = _generate(
-                engine, image_rgb_hwc, parameters, regions, _stage(on_progress, "points")
-            )
+            result = _generate(engine, image_rgb_hwc, parameters, regions, on_progress)
             ranked, filter_counts = (result.masks,), result.filter_counts
+            sharpening = result.sharpening
             notes += notes_on_regions(parameters, regions, image_hw, filter_counts.points)
         nothing = MaskSet.empty(image_hw)
         first, second, third = (*ranked, *[nothing] * (_RANKS - len(ranked)))
@@ -183,6 +182,7 @@ class Segmenter:
             filter_counts=filter_counts,
             notes=tuple(notes),
             settings=provenance(engine.model, parameters),
+            sharpening=sharpening,
         )
 
     def _predict(
@@ -231,7 +231,7 @@ def _generate(
     image_rgb_hwc: npt.NDArray[np.uint8],
     parameters: Parameters,
     regions: tuple[Polygon, ...] | None,
-    on_progress: OnProgress | None,
+    on_progress: OnStage | None,
 ) -> GenerationResult:
     return engine.generate(
         image_rgb_hwc,
@@ -239,7 +239,8 @@ def _generate(
         input_size_percent=parameters.input_size_percent,
         tiles=tile_settings(parameters),
         cleaning=cleaning_settings(parameters, everything=True),
-        on_progress=on_progress,
+        on_progress=_stage(on_progress, "points"),
+        on_sharpening=_stage(on_progress, "masks"),
     )
 
 

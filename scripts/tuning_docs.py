@@ -18,6 +18,7 @@ from skimage import data
 from scripts.tuning.bench import PICTURES, QUICK, Bench, Maker, Scale
 from scripts.tuning.contrast import make_contrast
 from scripts.tuning.crops import make_cost, make_crops
+from scripts.tuning.edges import make_sharpen
 from scripts.tuning.stability import make_stability
 from scripts.tuning.strips import (
     STRIPS,
@@ -44,6 +45,7 @@ def makers() -> dict[str, Maker]:
         "crops": make_crops,
         "contrast": make_contrast,
         "stability": make_stability,
+        "sharpen": make_sharpen,
     }
     for strip in STRIPS:
         made[strip.key] = strip_maker(strip)

@@ -196,3 +196,27 @@ def test_looks_closer_at_a_small_box(segmenter: Segmenter) -> None:
     _, _, width, height = closer.to_dict()["masks"][0]["crop_box"]
     assert width < WIDTH
     assert height < HEIGHT
+
+
+def test_sharpens_small_masks_of_everything(segmenter: Segmenter) -> None:
+    told: list[tuple[str, int, int]] = []
+    plain = run(segmenter)
+    texts = {key: str(value) for key, value in {**QUICK, "sharpen": True}.items()}
+    sharp = segmenter.segment(
+        PICTURE, Parameters.from_strings(texts), on_progress=lambda *step: told.append(step)
+    )
+    assert plain.sharpening is None
+    assert plain.to_dict()["sharpening"] is None
+    counts = sharp.sharpening
+    assert counts is not None
+    assert sharp.summary == f"{plain.summary}, {counts}"
+    assert sharp.to_dict()["sharpening"] == {
+        "asked": counts.asked,
+        "sharper": counts.sharper,
+        "windows": counts.windows,
+    }
+    assert 0 < counts.windows <= 2 * counts.asked
+    assert counts.asked < len(plain.ranked[0]) == len(sharp.ranked[0])
+    masks_done = [(done, total) for stage, done, total in told if stage == "masks"]
+    assert masks_done[0] == (0, counts.asked)
+    assert masks_done[-1] == (counts.asked, counts.asked)

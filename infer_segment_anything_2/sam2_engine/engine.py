@@ -19,12 +19,15 @@ from infer_segment_anything_2.sam2_engine.everything.candidates import (
     GenerationResult,
     search_key,
 )
+from infer_segment_anything_2.sam2_engine.everything.candidates import cleaned as cleaned_result
 from infer_segment_anything_2.sam2_engine.everything.generation import search
+from infer_segment_anything_2.sam2_engine.everything.sharpening import sharpened
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding, embed_image
 from infer_segment_anything_2.sam2_engine.image.embedding_cache import EmbeddingCache, image_digest
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
+from infer_segment_anything_2.sam2_engine.prompted.looking import Embed, Looking
 from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction, predict
 from infer_segment_anything_2.sam2_engine.prompted.prediction import cleaned as cleaned_prediction
 from infer_segment_anything_2.sam2_engine.prompted.zooming import zoomed
@@ -175,9 +178,7 @@ class Engine:
         if zooms and image_rgb_hwc is not None:
             prediction = zoomed(
                 self._decoder,
-                lambda window_rgb_hwc, remember: self.embed(
-                    window_rgb_hwc, input_size_percent=input_size_percent, remember=remember
-                ),
+                self._embedding_windows(input_size_percent),
                 image_rgb_hwc,
                 objects,
                 prediction,
@@ -196,12 +197,16 @@ class Engine:
         tiles: TileSettings | None = None,
         cleaning: CleaningSettings | None = None,
         on_progress: OnProgress | None = None,
+        on_sharpening: OnProgress | None = None,
     ) -> GenerationResult:
         """Finds masks of everything; see :func:`.everything.generation.search`.
 
         What was found on the last pictures is kept, within ``candidate_bytes``: a run that differs
         from an earlier one in its filters only is answered from there, with the same masks as by a
         new search, at once.
+
+        With ``settings.sharpen``, what the filters left is then asked for once more, before it is
+        cleaned; see :func:`.everything.sharpening.sharpened`. Those answers are kept too.
 
         Args:
             image_rgb_hwc: H x W x 3 RGB; never changed.
@@ -211,6 +216,11 @@ class Engine:
                 :mod:`.everything.tiles`.
             cleaning: What is done to the finished masks; nothing if None.
             on_progress: Called with the numbers of points done and in all.
+            on_sharpening: Called with the numbers of masks done and in all; ``on_progress``, with
+                all points done, if None.
+
+        Raises:
+            DeviceError: The memory does not suffice.
         """
         settings = settings or GridSettings()
         key = f"{image_digest(image_rgb_hwc)}@{input_size_percent} {tiles} {search_key(settings)}"
@@ -226,9 +236,25 @@ class Engine:
             )
         elif on_progress is not None:
             on_progress(found.n_points, found.n_points)
-        result = found.filtered(settings, cleaning)
+        result = found.filtered(settings)
         self._candidates.put(key, found)  # only now, with the masks that were written
-        return result
+        if settings.sharpen:
+            looking = Looking(
+                self._decoder,
+                self._embedding_windows(input_size_percent),
+                image_rgb_hwc,
+                settings.of_sharpening(),
+                one_by_one=True,
+            )
+            masks, counts = sharpened(
+                looking,
+                result.masks,
+                found.answers,
+                on_sharpening or _all_done(on_progress, found.n_points),
+            )
+            result = replace(result, masks=masks, sharpening=counts)
+            self._candidates.put(key, found)  # with what was answered
+        return result if cleaning is None else cleaned_result(result, cleaning)
 
     @full_teams()
     def candidates(
@@ -311,6 +337,12 @@ class Engine:
                         raise
                 self._most_objects_at_once = at_once // 2
 
+    def _embedding_windows(self, input_size_percent: int) -> Embed:
+        """What encodes windows of a picture."""
+        return lambda window_rgb_hwc, remember: self.embed(
+            window_rgb_hwc, input_size_percent=input_size_percent, remember=remember
+        )
+
     def _embed_frame(self, image_rgb_hwc: npt.NDArray[np.uint8]) -> Embedding:
         """The features of a frame; those of the last one and of cached pictures are there."""
         digest = f"{image_digest(image_rgb_hwc)}@{_WHOLE}"
@@ -341,3 +373,8 @@ class Engine:
 def _without_steps(on_progress: OnProgress | None) -> OnProgress | None:
     """Lets work be stopped that is not done before it was done once more."""
     return on_progress and (lambda _, total: on_progress(0, total))
+
+
+def _all_done(on_progress: OnProgress | None, n_points: int) -> OnProgress | None:
+    """Lets work be stopped that comes after the points."""
+    return on_progress and (lambda _, __: on_progress(n_points, n_points))

@@ -188,6 +188,9 @@ class GridSettings:
         adaptive_points: Ask the grid from coarse to fine, and leave out points that would only
             repeat what is found, or around which nothing is: see `everything.adaptive_points`.
             Points of `point_grids` are all asked.
+        sharpen: Ask once more for each mask that is left by the filters and takes at most a quarter
+            of the width and height of what the network saw, in a window around it; see
+            `everything.sharpening`. One encoding a window.
     """
 
     points_per_side: int = 32
@@ -208,11 +211,20 @@ class GridSettings:
     region_of_interest: tuple[Polygon, ...] | None = None
     duplicates: DuplicateRule = "box"
     adaptive_points: bool = False
+    sharpen: bool = False
 
     @property
     def skips_points(self) -> bool:
         """Whether points may be left out."""
         return self.adaptive_points and self.point_grids is None
+
+    def of_sharpening(self) -> PredictionSettings:
+        """How the masks of the second look are chosen."""
+        return PredictionSettings(
+            prefer_stable=self.prefer_stable,
+            mask_threshold=self.mask_threshold,
+            stability_score_offset=self.stability_score_offset,
+        )
 
     def widened(self) -> GridSettings:
         """The settings of a search that can be asked for less later: see ``Engine.candidates``.

@@ -11,7 +11,10 @@ import numpy.typing as npt
 from infer_segment_anything_2.prompts import (
     ObjectPrompt,
 )
-from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
+from infer_segment_anything_2.sam2_engine.everything.filter_counts import (
+    FilterCounts,
+    SharpeningCounts,
+)
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_results.records import categories_of, records
 
@@ -61,6 +64,7 @@ class Segmentation:
         settings: What the result depends on: parameters, weights, device, precision.
         video: In a tracked video what is known of its objects, else None. Masks are of objects
             that are there; ``objects`` and ``video.tracks`` hold the absent ones too.
+        sharpening: What a second look at the masks of everything mode gave, None without one.
     """
 
     image_rgb_hwc: npt.NDArray[np.uint8]
@@ -70,6 +74,7 @@ class Segmentation:
     notes: tuple[str, ...]
     settings: dict[str, Any]
     video: VideoFacts | None = None
+    sharpening: SharpeningCounts | None = None
 
     @property
     def headline(self) -> str:
@@ -82,7 +87,8 @@ class Segmentation:
     def summary(self) -> str:
         """One line that says what was found and what was dropped."""
         if self.filter_counts is not None:
-            return str(self.filter_counts)
+            told = (self.filter_counts, self.sharpening)
+            return ", ".join(str(counts) for counts in told if counts is not None)
         n_asked, n_left = len(self.objects or ()), len(self.ranked[0])
         if self.video is not None:
             seen = _counted(n_left, "object")
@@ -121,6 +127,7 @@ class Segmentation:
             },
             "summary": self.summary,
             "filter_counts": None if self.filter_counts is None else _explained(self.filter_counts),
+            "sharpening": None if self.sharpening is None else self.sharpening._asdict(),
             "notes": list(self.notes),
             "settings": self.settings,
         }

@@ -35,6 +35,7 @@ DEFAULTS: Values = {row.key: row.default for row in ROWS}
 FOUND_IOU = 0.7
 LEAST_OBJECT_PX = 100
 LEAST_COLOUR = 25
+LARGE_PX = 1536
 CROWDED = ("grid", "pebbles", "cells", "mosaic")
 ONE_LAYER: Values = {"crop_n_layers": 1}
 
@@ -125,11 +126,13 @@ class Bench:
 
 @lru_cache(maxsize=32)
 def picture_named(name: str) -> Picture:
-    """A picture of scikit-image's, or a sheet of drawn scenes."""
+    """A picture of scikit-image's, a drawn scene, or a sheet of some."""
     if name == "drawn tiles":
         return draw_scene(1).image_hwc
     if name == "drawn sheet":
         return sheet([draw_scene(seed) for seed in (1, 5, 10, 11)])[0]
+    if name == "drawn photo":
+        return draw_scene(35, LARGE_PX).image_hwc
     picture: Picture = getattr(data, name)()
     return picture
 

@@ -75,6 +75,7 @@ _MODE_TEXTS = st.fixed_dictionaries(
         "point_grids": st.sampled_from(["", "[[0.5, 0.5], [0, 1]]"]),
         "preset": st.sampled_from(["fast", "balanced", "thorough"]),
         "tile_size": st.sampled_from(["0", "30", "64", "65536"]),
+        "sharpen": st.sampled_from(["True", "False"]),
         "tile_overlap": st.sampled_from(["0.05", "0.5"]),
     },
 )

@@ -14,7 +14,11 @@ import numpy as np
 import torch
 
 from infer_segment_anything_2.sam2_engine.everything.crop_candidates import CropCandidates
-from infer_segment_anything_2.sam2_engine.everything.filter_counts import FilterCounts
+from infer_segment_anything_2.sam2_engine.everything.filter_counts import (
+    FilterCounts,
+    SharpeningCounts,
+)
+from infer_segment_anything_2.sam2_engine.everything.sharpening import Answers
 from infer_segment_anything_2.sam2_engine.everything.tiles import join_tiles
 from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
 from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
@@ -26,7 +30,7 @@ from infer_segment_anything_2.sam2_engine.settings import (
     TileSettings,
 )
 
-__all__ = ["Candidates", "GenerationResult", "search_key"]
+__all__ = ["Candidates", "GenerationResult", "cleaned", "search_key"]
 
 # What acts on masks that are there already; all else in `GridSettings` decides which there are.
 _FILTERS = frozenset(
@@ -36,6 +40,7 @@ _FILTERS = frozenset(
         "box_nms_thresh",
         "crop_nms_thresh",
         "duplicates",
+        "sharpen",
     }
 )
 # These decide which points are left out, where any are.
@@ -53,10 +58,12 @@ class GenerationResult:
     Attributes:
         masks: In Meta's order: by predicted IoU, with crops those of the smallest crops first.
         filter_counts: What became of the others.
+        sharpening: What a second look at the masks gave; None where there was none.
     """
 
     masks: MaskSet
     filter_counts: FilterCounts
+    sharpening: SharpeningCounts | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,7 @@ class Candidates:
         tiles: In which the picture was searched, or None.
         of_crops: What each crop or tile gave, in the order of the search; None without points.
         device: Of the network.
+        answers: What a second look at the masks gave so far; see :mod:`.everything.sharpening`.
     """
 
     image_hw: tuple[int, int]
@@ -78,6 +86,7 @@ class Candidates:
     tiles: TileSettings | None
     of_crops: tuple[CropCandidates | None, ...]
     device: torch.device
+    answers: Answers = field(default_factory=Answers, repr=False)
     _at_offset: dict[float, tuple[CropCandidates | None, ...]] = field(
         default_factory=dict, repr=False
     )
@@ -89,7 +98,8 @@ class Candidates:
     @property
     def nbytes(self) -> int:
         """Bytes that are kept now: facts, logits, and run lengths of masks once wanted."""
-        return sum(crop.nbytes for crop in self.of_crops if crop is not None)
+        of_crops = sum(crop.nbytes for crop in self.of_crops if crop is not None)
+        return of_crops + self.answers.nbytes
 
     @property
     def n_points(self) -> int:
@@ -123,7 +133,8 @@ class Candidates:
     ) -> GenerationResult:
         """Finds what a fresh run with these settings finds: the same masks, order and counts.
 
-        On a CPU they are the same bit for bit, also the scores.
+        On a CPU they are the same bit for bit, also the scores. ``settings.sharpen`` is left to
+        ``Engine.generate``: it needs the network.
 
         Args:
             settings: Any that :meth:`serves` says yes to.
@@ -155,7 +166,7 @@ class Candidates:
         else:
             masks, counts = join_tiles(found, counts, self.image_hw, settings, self.tiles)
         result = GenerationResult(replace(masks, object_index=np.arange(len(masks))), counts)
-        return result if cleaning is None else _cleaned(result, cleaning)
+        return result if cleaning is None else cleaned(result, cleaning)
 
     def _crops_at(self, offset: float, workers: PromptWorkers) -> tuple[CropCandidates | None, ...]:
         """What the crops gave, with the stability at an offset."""
@@ -204,7 +215,7 @@ def _join_crops(
     return masks, counts.reach("after_crop_nms", len(masks))
 
 
-def _cleaned(result: GenerationResult, settings: CleaningSettings) -> GenerationResult:
+def cleaned(result: GenerationResult, settings: CleaningSettings) -> GenerationResult:
     """Cleans what was found, and goes on with the account of it."""
     cleaning = clean(result.masks, settings)
     counts = (
@@ -212,4 +223,4 @@ def _cleaned(result: GenerationResult, settings: CleaningSettings) -> Generation
         .reach("after_cleaning", cleaning.after_duplicates)
         .reach("shown", cleaning.after_overlap)
     )
-    return GenerationResult(cleaning.masks, counts)
+    return replace(result, masks=cleaning.masks, filter_counts=counts)

@@ -1,11 +1,11 @@
-"""The account that everything mode gives: how many masks each step left."""
+"""The account that everything mode gives: how many masks each step left, or made sharper."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import NamedTuple
 
-__all__ = ["FilterCounts"]
+__all__ = ["FilterCounts", "SharpeningCounts"]
 
 
 class FilterCounts(NamedTuple):
@@ -76,6 +76,26 @@ class FilterCounts(NamedTuple):
 
 # The counts of masks that were left, in the order in which the steps act.
 _STEPS = FilterCounts._fields[2:-1]
+
+
+class SharpeningCounts(NamedTuple):
+    """What the second look at the masks of a picture gave.
+
+    Attributes:
+        asked: Masks that were small enough.
+        sharper: Those whose answer took their place.
+        windows: In which they were asked: each is one encoding, unless it is remembered.
+    """
+
+    asked: int
+    sharper: int
+    windows: int
+
+    def __str__(self) -> str:
+        """What became of the masks, in a few words."""
+        return f"{self.sharper} of {self.asked} small masks sharpened in {self.windows} windows"
+
+
 # The plugin's parameter behind each step of `FilterCounts`, from `after_iou` on.
 _KNOBS = (
     "iou_thresh",

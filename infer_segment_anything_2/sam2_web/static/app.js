@@ -11,8 +11,8 @@ import { get, post, put, Refused, remove, segment } from "./transport.js";
 import { VideoWalk } from "./video.js";
 import { Viewport } from "./viewport.js";
 
-// A new search is needed for these; the others of their groups only choose among what was found.
-const SEARCHED = ["points_per_side", "crop_n_layers", "tile_size", "use_m2m"];
+// These take as long as a search; the others of their groups only choose among what was found.
+const SEARCHED = ["points_per_side", "crop_n_layers", "tile_size", "use_m2m", "sharpen"];
 const LIVE = ["iou_thresh", "stability_score_thresh", "stability_score_offset", "box_nms_thresh",
   "duplicates", "min_mask_area", "max_mask_area", "min_mask_region_area", "keep_components", "overlap"];
 const FOR_OBJECTS = ["multimask_output"];
