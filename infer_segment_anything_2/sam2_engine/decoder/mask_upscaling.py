@@ -32,8 +32,8 @@ from infer_segment_anything_2.sam2_engine.hardware.transfer import to_device
 _POSITIONS_AT_ONCE = 1024
 """Of all prompts: a step's tensors (3 MB for official networks) stay near a CPU's core."""
 
-_PROMPTS_IN_BULK = 32
-"""0.5 GB in float32 for official networks; launches are few beside the work by then."""
+_PROMPTS_IN_BULK = 64
+"""1 GB in float32 for official networks; launches are few beside the work by then."""
 
 
 @dataclass(frozen=True, slots=True)
