@@ -5,8 +5,7 @@ by what the earlier rounds gave:
 
 * The smallest mask on the point covers its whole cell of the grid, and many points gave that
   mask: the point would give it once more. It is left out.
-* No mask is on the point, and none of its many neighbours came near one. It is left out too,
-  which happens in the last round only: before it, there are too few neighbours.
+* No mask is on the point, and none of its neighbours came near one. It is left out too.
 * All others are asked.
 
 Nothing is decided inside a round, so the same points are asked whatever the size of the chunks and
@@ -40,10 +39,11 @@ _ALIKE_BOX_IOU = 0.7
 _NEAR_IOU = 0.05
 _NEAR_STABILITY = 0.2
 # Whether anything is near a point is asked of its neighbours in the square that reaches so far,
-# where enough of them were asked: up to twelve in the last round, and four in the second, which
-# are too few. Four were tried: 4 % fewer points, but a mask in a hundred was lost by it.
+# where enough of them were asked: up to four in the second round, up to twelve in the last.
+# Five were tried, which asks all points outside of masks in the second round: more of the points,
+# and two or three masks in 400 more.
 _REACH = 2
-_LEAST_NEIGHBOURS = 5
+_LEAST_NEIGHBOURS = 4
 # The logits are hardly finer, and what is kept of each mask grows with the square.
 _MOST_CELLS_PER_SIDE = 128
 _N_ROUNDS = 3
