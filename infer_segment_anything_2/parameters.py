@@ -251,9 +251,9 @@ class Parameters:
         label="Leave out needless points",
         words=(
             "Asks the grid from coarse to fine and leaves out points that would only repeat what "
-            "is found, or around which nothing is. About the same masks in less time, or a denser "
-            "grid for the time of a plain one. A changed predicted IoU or stability threshold "
-            "then takes a new search."
+            "is found, or around which nothing is. Nearly the same masks in less time; the denser "
+            "the grid, the more is left out. A changed predicted IoU or stability threshold then "
+            "takes a new search."
         ),
         part="Grid",
     )

@@ -187,3 +187,13 @@ class TestPointGrids:
         found = run(segmenter, point_grids=grids, crop_n_layers=1)
         assert found.filter_counts is not None
         assert found.filter_counts.points == 1 + 4 * 2
+
+
+class TestAdaptivePoints:
+    def test_are_counted_apart_from_those_left_out(self, segmenter: Segmenter) -> None:
+        found = run(segmenter, adaptive_points=True)
+        assert found.filter_counts is not None
+        assert found.filter_counts.points + found.filter_counts.skipped == 64
+        told = json.loads(json.dumps(found.to_dict()))
+        assert told["filter_counts"]["skipped"] == found.filter_counts.skipped > 0
+        assert f"({found.filter_counts.skipped} more were skipped)" in told["summary"]

@@ -244,8 +244,12 @@ class TestHalfPrecision:
     def test_of_the_encoder_alone_is_nearer_to_float32(self, photo: np.ndarray) -> None:
         cpu, half = torch.device("cpu"), torch.bfloat16
         exact, encoder, whole = (
-            Engine(load_model("sam2_demo_nano", device=cpu, **formats))
-            for formats in ({}, {"encoder_precision": half}, {"precision": half})
+            Engine(
+                load_model(
+                    "sam2_demo_nano", device=cpu, precision=rest, encoder_precision=of_encoder
+                )
+            )
+            for rest, of_encoder in ((torch.float32, None), (torch.float32, half), (half, half))
         )
         logits = [
             engine.predict(engine.embed(photo), [BOX]).low_res_logits_nhw.float()
