@@ -37,7 +37,7 @@ SAME_IOU, OBJECT_IOU = 0.9, 0.7
 # Of drawn objects and parts; in the enlarged scene, whose side is twice as long.
 LEAST_OBJECT_PX = 400
 SCENE_PX = 512
-FIRST_SEED = 8100
+FIRST_SEED = 8200
 PHOTOGRAPHS = ("astronaut", "chelsea", "coins", "rocket", "immunohistochemistry")
 SCENES, PHOTOS = "drawn scenes", "photographs"
 
