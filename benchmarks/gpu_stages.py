@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +24,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.common import Image, load_picture, network_named
-from benchmarks.on_device import OnDevice
+from benchmarks.on_device import WARM_UPS, OnDevice, run_times_ms, synchronise
 from infer_segment_anything_2.sam2_engine.image.embedding import embed_image
 from infer_segment_anything_2.sam2_engine.image.preprocessing import network_input
 from infer_segment_anything_2.sam2_engine.masks.scoring import score
@@ -106,17 +105,9 @@ def searches(side: OnDevice, picture: Image) -> dict[str, Callable[[], Any]]:
 
 def measured(run: Callable[[], Any], repeats: int, device: str) -> dict[str, Any]:
     """Median milliseconds, launches, stops, peak memory and the longest kernels."""
-    is_gpu = torch.device(device).type == "cuda"
-    wait = torch.cuda.synchronize if is_gpu else (lambda: None)
-    times = []
-    for _ in range(3 + repeats):
-        wait()
-        start = time.perf_counter()
-        run()
-        wait()
-        times.append(1000 * (time.perf_counter() - start))
-    found: dict[str, Any] = {"ms": statistics.median(times[3:]), "all_ms": times}
-    if not is_gpu:
+    times = run_times_ms(run, WARM_UPS + repeats, device)
+    found: dict[str, Any] = {"ms": statistics.median(times[WARM_UPS:]), "all_ms": times}
+    if torch.device(device).type != "cuda":
         return found
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -129,7 +120,7 @@ def measured(run: Callable[[], Any], repeats: int, device: str) -> dict[str, Any
     found["peak_mb"] = (torch.cuda.max_memory_allocated() - before) / 2**20
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
         run()
-        wait()
+        synchronise(device)
     events = profiled.key_averages()
     found["launches"] = sum(event.count for event in events if "LaunchKernel" in event.key)
     found["kernels"] = events.table(sort_by="self_cuda_time_total", row_limit=TOP_KERNELS)

@@ -20,7 +20,15 @@ from infer_segment_anything_2.sam2_engine.network.casting import cast_encoder
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 from tests.networks import Generators, differences
 
-__all__ = ["SIDES", "OnDevice", "device_markdown", "time_on_device"]
+__all__ = [
+    "SIDES",
+    "WARM_UPS",
+    "OnDevice",
+    "device_markdown",
+    "run_times_ms",
+    "synchronise",
+    "time_on_device",
+]
 
 SIDES = ("ours", "meta", "meta-compiled")
 WARM_UPS = 3
@@ -114,27 +122,37 @@ def _autocast(precision: torch.dtype, device: str) -> contextlib.AbstractContext
 
 def _measured(run: Callable[[], Any], repeats: int, device: str) -> dict[str, Any]:
     """Median milliseconds, the first call's, and the peak of memory that PyTorch allocated."""
-    is_gpu = torch.device(device).type == "cuda"
-    wait = torch.cuda.synchronize if is_gpu else (lambda: None)
-    times = []
-    for _ in range(WARM_UPS + repeats):
-        wait()
-        start = time.perf_counter()
-        run()
-        wait()
-        times.append(1000 * (time.perf_counter() - start))
+    times = run_times_ms(run, WARM_UPS + repeats, device)
     measured = {
         "ms": statistics.median(times[WARM_UPS:]),
         "first_ms": times[0],
         "all_ms": times,
     }
-    if is_gpu:
+    if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
         measured["peak_mb"] = (torch.cuda.max_memory_allocated() - before) / 2**20
         measured["gpu"] = torch.cuda.get_device_name()
     return measured
+
+
+def run_times_ms(run: Callable[[], Any], times: int, device: str) -> list[float]:
+    """Elapsed milliseconds of each of so many runs, from an idle device to an idle device."""
+    found = []
+    for _ in range(times):
+        synchronise(device)
+        start = time.perf_counter()
+        run()
+        synchronise(device)
+        found.append(1000 * (time.perf_counter() - start))
+    return found
+
+
+def synchronise(device: str) -> None:
+    """Waits until a GPU has done all that it was asked."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def device_markdown(report: dict[str, Any]) -> str:

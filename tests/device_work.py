@@ -7,6 +7,7 @@ fake tensors (`tests.fake_gpu`), those of any size of picture and network.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class DeviceWork:
         self.launches_of: Counter[str] = Counter()
         self.stops_at: Counter[str] = Counter()
         self.uploads = 0
-        self._modes = (_Reads(self), _Operations(self))
+        self._entered = ExitStack()
 
     @property
     def launches(self) -> int:
@@ -65,13 +66,12 @@ class DeviceWork:
         return self.stops_at.total()
 
     def __enter__(self) -> DeviceWork:
-        for mode in self._modes:
-            mode.__enter__()
+        self._entered.enter_context(_Reads(self))
+        self._entered.enter_context(_Operations(self))
         return self
 
     def __exit__(self, *error: Any) -> None:
-        for mode in reversed(self._modes):
-            mode.__exit__(*error)
+        self._entered.__exit__(*error)
 
 
 class _Reads(TorchFunctionMode):
@@ -87,7 +87,7 @@ class _Reads(TorchFunctionMode):
 
 class _Operations(TorchDispatchMode):
     def __init__(self, work: DeviceWork) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._work = work
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy.typing as npt
@@ -38,17 +39,17 @@ class FakeGpu:
         selected: Callable[[int], int] = lambda n: n // 50,
     ) -> None:
         self.selections = 0
+        self._entered = ExitStack()
         self._tensors = FakeTensorMode(allow_non_fake_inputs=False)
         self._functions = _MadeUp(self, self._tensors, read, selected)
 
     def __enter__(self) -> FakeGpu:
-        self._tensors.__enter__()
-        self._functions.__enter__()
+        self._entered.enter_context(self._tensors)
+        self._entered.enter_context(self._functions)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._functions.__exit__(*error)
-        self._tensors.__exit__(*error)
+        self._entered.__exit__(*error)
 
     def network(self, real: SAM2Base) -> SAM2Base:
         """A network's copy on the GPU; to be made before this is entered."""

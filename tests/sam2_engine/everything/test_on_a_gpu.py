@@ -102,7 +102,7 @@ class TestSameMasks:
         self, nano: Generators, in_bulk: InBulk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         expected = nano.ours(PICTURE, LENIENT).masks
-        monkeypatch.setattr(crop_search.LogitRoom, "take", lambda room, nbytes: False)
+        monkeypatch.setattr(crop_candidates.LogitRoom, "take", lambda room, nbytes: False)
         assert in_bulk.ours(PICTURE, LENIENT).masks.rles == expected.rles
 
     def test_as_metas(self, in_bulk: InBulk) -> None:
@@ -116,29 +116,36 @@ class TestSameMasks:
 class TestWork:
     """Launches and stops, counted on the CPU with the bundled network."""
 
-    def count(self, decoder: FastMaskDecoder, settings: GridSettings) -> DeviceWork:
+    def count(
+        self, decoder: FastMaskDecoder, settings: GridSettings, monkeypatch: pytest.MonkeyPatch
+    ) -> DeviceWork:
         side = Generators(nano_network())
         side.decoder = decoder
         image = side.embed(COFFEE)
-        side.embed = lambda _: image  # type: ignore[method-assign]
+        monkeypatch.setattr(side, "embed", lambda image_rgb_hwc: image)
         with DeviceWork() as work:
             side.ours(COFFEE, settings)
         return work
 
-    def test_grows_with_the_chunks_not_with_the_points(self, in_bulk: InBulk) -> None:
+    def test_grows_with_the_chunks_not_with_the_points(
+        self, in_bulk: InBulk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         settings = GridSettings(points_per_side=8, pred_iou_thresh=0.5, points_per_batch=16)
-        one_chunk = self.count(in_bulk.decoder, settings)
-        same_chunk = self.count(in_bulk.decoder, replace(settings, points_per_side=4))
-        four_chunks = self.count(in_bulk.decoder, replace(settings, points_per_side=16))
+        one_chunk, same_chunk, four_chunks = (
+            self.count(in_bulk.decoder, replace(settings, points_per_side=side), monkeypatch)
+            for side in (8, 4, 16)
+        )
         # beside decoding and scoring, 20 launches for each 64 prompts that keep a mask
         assert one_chunk.launches <= same_chunk.launches + 2 * 20
         assert one_chunk.stops == same_chunk.stops
         assert four_chunks.launches < 4 * one_chunk.launches
         assert four_chunks.stops == one_chunk.stops + 3 * 3  # IoU, cells to look into, scores
 
-    def test_is_little_beside_the_way_of_a_cpu(self, nano: Generators, in_bulk: InBulk) -> None:
+    def test_is_little_beside_the_way_of_a_cpu(
+        self, nano: Generators, in_bulk: InBulk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         settings = GridSettings(points_per_side=8, pred_iou_thresh=0.5)
-        mine, theirs = (self.count(side.decoder, settings) for side in (in_bulk, nano))
+        mine, theirs = (self.count(side.decoder, settings, monkeypatch) for side in (in_bulk, nano))
         assert 5 * mine.launches < theirs.launches
         assert mine.launches < 600
         assert mine.stops <= 5
