@@ -147,9 +147,8 @@ class CropSearch:
             progress: Is told after each chunk.
         """
         if self._points_per_side is None:
-            everything = np.arange(len(points_xy_px))
-            found = self._decoded(points_xy_px, workers, progress)
-            return self._all_of(found, everything, n_skipped=0)
+            of_all = self._decoded(points_xy_px, workers, progress)
+            return self._all_of(of_all, np.arange(len(points_xy_px)), n_skipped=0)
         adaptive = AdaptivePoints(
             points_xy_px, self._crop.hw, self._points_per_side, self._settings
         )
