@@ -238,7 +238,7 @@ def _figures(rows: Sequence[Row]) -> str:
     """The cells of a line."""
     shares = [row.points / row.all_points for row in rows]
     same, wanted = sum(row.same for row in rows), sum(row.all_masks for row in rows)
-    worst = min((row for row in rows if row.all_masks), key=lambda row: row.same / row.all_masks)
+    worst = min(rows, key=lambda row: row.same / row.all_masks if row.all_masks else 1.0)
     objects, all_objects = (
         sum(getattr(row, key) for row in rows) for key in ("objects", "all_objects")
     )
@@ -248,7 +248,7 @@ def _figures(rows: Sequence[Row]) -> str:
     return " | ".join(
         [
             f"{np.mean(shares):.0%} ({min(shares):.0%}, {max(shares):.0%})",
-            f"{same / wanted:.1%} of {wanted}",
+            f"{same / max(wanted, 1):.1%} of {wanted}",
             f"{worst.same} of {worst.all_masks}",
             f"{sum(row.masks for row in rows) - same}",
             f"{objects} instead of {all_objects}" if all_objects else "-",

@@ -170,9 +170,8 @@ class CropSearch:
             progress: Is told after each chunk.
         """
         if self._points_per_side is None:
-            everything = np.arange(len(points_xy_px))
             of_all = self._decoded(points_xy_px, workers, progress)
-            return self._all_of(of_all, everything, n_skipped=0)
+            return self._all_of(of_all, np.arange(len(points_xy_px)), n_skipped=0)
         adaptive = AdaptivePoints(
             points_xy_px, self._crop.hw, self._points_per_side, self._settings
         )
