@@ -41,7 +41,7 @@ class Processes:
         self, *words: str | Path, shard_size: int = 2, environment: dict[str, str] | None = None
     ) -> Process:
         """``segment`` with a box as prompt and small shards."""
-        call = ("segment", *words, "--shard-size", str(shard_size), *BOX)
+        call = ("segment", *BOX, "--shard-size", str(shard_size), *words)
         return self.python("-m", "infer_segment_anything_2", *call, environment=environment)
 
     def python(self, *words: str | Path, environment: dict[str, str] | None = None) -> Process:
