@@ -102,8 +102,8 @@ class TestMessages:
 
     def test_choice_names_the_nearest(self) -> None:
         assert told({"precision": "floaat16"}) == (
-            "Parameter precision must be one of auto, float32, bfloat16, float16, got 'floaat16'; "
-            "did you mean 'float16'?"
+            "Parameter precision must be one of auto, float32, bfloat16, float16, "
+            "bfloat16_encoder, got 'floaat16'; did you mean 'float16'?"
         )
 
     def test_long_value_is_shortened(self) -> None:

@@ -266,8 +266,14 @@ class TestKeptCandidates:
                 ),
                 None,
                 id="crops",
+                marks=pytest.mark.slow,
             ),
-            pytest.param(replace(ADAPTIVE, points_per_side=5), TileSettings(80, 0.25), id="tiles"),
+            pytest.param(
+                replace(ADAPTIVE, points_per_side=5),
+                TileSettings(80, 0.25),
+                id="tiles",
+                marks=pytest.mark.slow,
+            ),
         ],
     )
     def test_equal_a_fresh_run(

@@ -139,9 +139,9 @@ class TestSharing:
         path = save({"model": nano_tensors})
         built: list[Checkpoint] = []
 
-        def counting_build(row: Checkpoint) -> Any:
+        def counting_build(row: Checkpoint, *image_size_px: int | None) -> Any:
             built.append(row)
-            return build_network(row)
+            return build_network(row, *image_size_px)
 
         monkeypatch.setattr(model_loading, "build_network", counting_build)
         barrier = threading.Barrier(4)
