@@ -187,7 +187,7 @@ def choose_encoder_precision(name: str, device: torch.device) -> torch.dtype:
     if gain >= _WORTH_IT and multiplies_rightly(device, torch.bfloat16):
         return torch.bfloat16
     _process.warn(
-        f"The device '{device}' is not made for bfloat16: its products are {gain:.1f} times as "
+        f"The device '{device}' is not made for bfloat16: its products are {gain:.2g} times as "
         f"fast as in float32, expected {_WORTH_IT} times. The encoder computes in float32; set "
         "precision to auto to silence this."
     )
