@@ -25,9 +25,8 @@ import numpy as np
 import torch
 
 from benchmarks.automatic_masks import describe_machine
-from benchmarks.common import Image, load_picture, network_named
+from benchmarks.common import Image, load_picture, n_found, network_named
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.overlap import MaskRuns
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
 from tests.networks import Generators
 from training.dataset import enlarged
@@ -194,18 +193,6 @@ def timed(
     start = time.process_time()
     result = generators.ours(sample.image_rgb_hwc, settings)
     return (result.masks, result.filter_counts.points), time.process_time() - start
-
-
-def n_found(masks: MaskSet, wanted: Sequence[Rle], least_iou: float) -> int:
-    """How many of the wanted masks some mask shows with an IoU of at least so much."""
-    runs, everyone = MaskRuns(masks), np.arange(len(masks))
-    areas_px = np.array([rle.area_px for rle in masks.rles], np.int64)
-    count = 0
-    for rle in wanted:
-        common_px = runs.intersections_px(rle.counts, everyone)
-        iou = common_px / np.maximum(areas_px + rle.area_px - common_px, 1)
-        count += bool(iou.max(initial=0) >= least_iou)
-    return count
 
 
 def told(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from pycocotools import mask as coco
 from sam2.modeling.sam2_base import SAM2Base
 from skimage import data, io, transform
 
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.overlap import MaskRuns
 from tests.blobs import blob_network
 from tests.networks import nano_network
 
@@ -48,3 +50,15 @@ def agreement(masks: MaskSet, records: list[dict[str, Any]]) -> str:
     ]
     best = coco.iou(mine, theirs, [0] * len(theirs)).max(axis=0)
     return f"{len(masks)} of {len(records)}, matched IoU {best.mean():.4f}, least {best.min():.3f}"
+
+
+def n_found(masks: MaskSet, wanted: Sequence[Rle], least_iou: float) -> int:
+    """How many of the wanted masks some mask shows with an IoU of at least so much."""
+    runs, everyone = MaskRuns(masks), np.arange(len(masks))
+    areas_px = np.array([rle.area_px for rle in masks.rles], np.int64)
+    count = 0
+    for rle in wanted:
+        common_px = runs.intersections_px(rle.counts, everyone)
+        iou = common_px / np.maximum(areas_px + rle.area_px - common_px, 1)
+        count += bool(iou.max(initial=0) >= least_iou)
+    return count

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmarks.common import n_found
 from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_engine.masks.overlap import MaskRuns
 from infer_segment_anything_2.sam2_engine.masks.rle import encode, place_in_image
 from infer_segment_anything_2.sam2_engine.network.loading import load_model
 from infer_segment_anything_2.sam2_engine.settings import GridSettings, TileSettings
@@ -95,14 +95,7 @@ def _draw_object(
 
 def recall(found: MaskSet, wanted: tuple[Rle, ...]) -> float:
     """The part of the wanted masks that were found with an IoU of at least 0.7."""
-    runs, everyone = MaskRuns(found), np.arange(len(found))
-    areas_px = np.array([rle.area_px for rle in found.rles], np.int64)
-    n_found = 0
-    for rle in wanted:
-        common_px = runs.intersections_px(rle.counts, everyone)
-        iou = common_px / np.maximum(areas_px + rle.area_px - common_px, 1)
-        n_found += bool(iou.max(initial=0) >= FOUND_IOU)
-    return n_found / max(1, len(wanted))
+    return n_found(found, wanted, FOUND_IOU) / max(1, len(wanted))
 
 
 def _peak_mb() -> float:

@@ -40,6 +40,7 @@ __all__ = [
     "PromptError",
     "SegmentAnythingError",
     "StorageError",
+    "counted",
     "first_line",
     "listed",
     "nearest",
@@ -136,6 +137,11 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text, at most 300 characters; its type where it has none."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def counted(count: int, noun: str) -> str:
+    """Such as "1 mask", "2 masks"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

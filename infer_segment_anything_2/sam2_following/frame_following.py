@@ -155,10 +155,14 @@ def _is_passed_over(
     """Whether this is a frame between those that are looked at."""
     if by_id or (state.frame - parameters.prompt_frame) % parameters.frame_step == 0:
         return False
-    new = parameters.new_objects
-    looks_at_boxes = new != "first" and state.frame % parameters.redetect_every == 0
-    nobody_yet = state.found is None or not state.found.presence
-    return not (frame.detections and (looks_at_boxes or nobody_yet))
+    is_anybody_followed = state.found is not None and bool(state.found.presence)
+    looks_at_boxes = not is_anybody_followed or _matches_boxes(state, parameters)
+    return not (frame.detections and looks_at_boxes)
+
+
+def _matches_boxes(state: VideoState, parameters: Parameters) -> bool:
+    """Whether a detector's boxes of this frame count where somebody is followed already."""
+    return parameters.new_objects != "first" and state.frame % parameters.redetect_every == 0
 
 
 def _past(prompt: ObjectPrompt, frame: int) -> str:
@@ -223,7 +227,7 @@ def _by_detector(
     if not tracked.presence:  # nobody is followed yet
         is_due = parameters.new_objects != "first" or asked.next_id == 1
         new = list(frame.detections) if is_due else []
-    elif parameters.new_objects == "first" or state.frame % parameters.redetect_every:
+    elif not _matches_boxes(state, parameters):
         return {}, asked
     else:
         known, new = matched(frame.detections, tracked.masks, parameters.match_iou)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -52,6 +51,11 @@ class MaskletRecord:
         with self._lock:
             self._clip = _Clip(source, Path(folder).expanduser(), image_hw) if folder else None
 
+    def forget(self) -> None:
+        """Lets go of the video; it should be written by then."""
+        with self._lock:
+            self._clip = None
+
     def add(self, number: int, followed: Followed) -> None:
         """Takes in a frame; one that was there before is replaced."""
         with self._lock:
@@ -62,10 +66,8 @@ class MaskletRecord:
                 seen.pop(number, None)
             for one, new in Masklets.of({number: followed.tracked}).by_object.items():
                 clip.by_object.setdefault(one, {}).update(new)
-            names: Mapping[int, str] = {
-                one: known.category for one, known in followed.state.names.items()
-            }
-            clip.categories.update(names)
+            for one, known in followed.state.names.items():
+                clip.categories[one] = known.category
             clip.n_frames = max(clip.n_frames, number + 1)
             clip.is_written = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from infer_segment_anything_2.errors import PromptError
+from infer_segment_anything_2.errors import PromptError, counted
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.sam2_reading.object_entries import objects_from_entries
 from infer_segment_anything_2.sam2_reading.prompt_text import objects_from_text
@@ -90,5 +90,5 @@ def mode_in_words(values: Parameters) -> str:
         return "Mode: nothing runs until the prompt below is mended."
     if not typed:
         return "Mode: everything, unless a point or box is drawn or an input prompts."
-    count = "1 typed object" if len(typed) == 1 else f"{len(typed)} typed objects"
+    count = counted(len(typed), "typed object")
     return f"Mode: prompts ({count}, and what is drawn). Everything mode is not used."

@@ -77,7 +77,7 @@ class FollowedVideo:
         """Lets the next frame be the first of a video; gives what there is to say."""
         self._session.forget()
         notes = self.write()
-        self._record.begin("", "", (0, 0))
+        self._record.forget()
         return notes
 
     def write(self) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from infer_segment_anything_2.errors import counted
 from infer_segment_anything_2.prompts import (
     ObjectPrompt,
 )
@@ -80,7 +81,7 @@ class Segmentation:
     def headline(self) -> str:
         """A few words that say what was found."""
         if self.filter_counts is not None:
-            return _counted(len(self.ranked[0]), "mask")
+            return counted(len(self.ranked[0]), "mask")
         return self.summary if self.objects else "nothing was prompted"
 
     @property
@@ -91,11 +92,11 @@ class Segmentation:
             return ", ".join(str(counts) for counts in told if counts is not None)
         n_asked, n_left = len(self.objects or ()), len(self.ranked[0])
         if self.video is not None:
-            seen = _counted(n_left, "object")
+            seen = counted(n_left, "object")
             return f"Frame {self.video.frame_index}: {seen}, {n_asked - n_left} absent"
         if not n_asked:
             return "Nothing was prompted: the task in front found nothing in this picture"
-        asked = _counted(n_asked, "object")
+        asked = counted(n_asked, "object")
         if n_left == n_asked:
             return f"{asked}, predicted IoU {_range(self.ranked[0].predicted_iou)}"
         return (
@@ -155,10 +156,6 @@ class Segmentation:
 
 def _track_record(track: Track) -> dict[str, Any]:
     return {"track_id": track.track_id, "presence": track.presence, "state": track.state}
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _range(values: npt.NDArray[np.float32]) -> str:

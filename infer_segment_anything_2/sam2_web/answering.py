@@ -20,6 +20,7 @@ __all__ = [
     "BadRequest",
     "body_of",
     "box_of",
+    "number_of",
     "parameters_of",
     "run_in",
     "told",
@@ -72,6 +73,14 @@ def box_of(request: Request) -> tuple[int, int, int, int]:
     except (KeyError, ValueError):
         raise BadRequest("The part of a picture is box=left,top,right,bottom.") from None
     return left, top, right, bottom
+
+
+def number_of(request: Request, count: int, things: str) -> int:
+    """Which of so many things a request is about, such as "pictures"."""
+    number: int = request.path_params["number"]
+    if number >= count:
+        raise BadRequest(f"There are {count} {things}, got {number}.")
+    return number
 
 
 async def run_in(pool: ThreadPoolExecutor, work: Callable[[], Answer]) -> Answer:

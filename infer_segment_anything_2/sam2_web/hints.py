@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infer_segment_anything_2.errors import counted
 from infer_segment_anything_2.parameters import ROWS, Parameters
 from infer_segment_anything_2.request import grid_settings
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
@@ -123,5 +124,4 @@ def _words(values: Mapping[str, float], used: Parameters, n_masks: int) -> str:
         f"{'raise' if value > float(used.value_of(key)) else 'lower'} {labels[key]} to {value:g}"
         for key, value in values.items()
     ]
-    seen = f"{n_masks} mask" if n_masks == 1 else f"{n_masks} masks"
-    return f"Nothing passed: {' and '.join(changes)} to see {seen}."
+    return f"Nothing passed: {' and '.join(changes)} to see {counted(n_masks, 'mask')}."

@@ -26,6 +26,7 @@ from infer_segment_anything_2.sam2_web.answering import (
     BadRequest,
     body_of,
     box_of,
+    number_of,
     parameters_of,
     run_in,
     told,
@@ -217,10 +218,7 @@ class _Routes:
         return JSONResponse({})
 
     def _number(self, request: Request) -> int:
-        number: int = request.path_params["number"]
-        if number >= len(self._desk.pictures):
-            raise BadRequest(f"There are {len(self._desk.pictures)} pictures, got {number}.")
-        return number
+        return number_of(request, len(self._desk.pictures), "pictures")
 
     def _known_formats(self, named: object) -> list[str]:
         names = named if isinstance(named, list) else []

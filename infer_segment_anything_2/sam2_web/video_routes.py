@@ -16,6 +16,7 @@ from infer_segment_anything_2.sam2_web.answering import (
     BadRequest,
     body_of,
     box_of,
+    number_of,
     parameters_of,
     run_in,
 )
@@ -125,10 +126,7 @@ class VideoRoutes:
         return JSONResponse({})
 
     def _number(self, request: Request) -> int:
-        number: int = request.path_params["number"]
-        if number >= len(self._videos.videos):
-            raise BadRequest(f"There are {len(self._videos.videos)} videos, got {number}.")
-        return number
+        return number_of(request, len(self._videos.videos), "videos")
 
     def _video(self, request: Request) -> PageVideo:
         return self._videos.videos[self._number(request)]

@@ -17,6 +17,7 @@ from infer_segment_anything_2.errors import (
     DependencyError,
     ParameterError,
     SegmentAnythingError,
+    counted,
     first_line,
 )
 from infer_segment_anything_2.parameters import Parameters
@@ -91,8 +92,8 @@ def _run(order: Order, shards: Sequence[Shard], folder: Folder, options: argpars
             return complain(error, EXIT_SOME_FAILED)
     _say(
         options,
-        f"{_number(tally.n_done, 'picture')} done, {tally.n_failed} failed, "
-        f"{_number(tally.n_masks, 'mask')}, in {folder.place}, {tally.took}\n{_how_to_ask(folder)}",
+        f"{counted(tally.n_done, 'picture')} done, {tally.n_failed} failed, "
+        f"{counted(tally.n_masks, 'mask')}, in {folder.place}, {tally.took}\n{_how_to_ask(folder)}",
     )
     return EXIT_SOME_FAILED if tally.n_failed else EXIT_DONE
 
@@ -211,11 +212,7 @@ def _undone(shards: Sequence[Shard], folder: Folder, options: argparse.Namespace
 
 def _counted(shards: Sequence[Shard]) -> str:
     n_pictures = sum(shard.n_pictures for shard in shards)
-    return f"{_number(n_pictures, 'picture')} in {_number(len(shards), 'shard')}"
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count} {thing if count == 1 else thing + 's'}"
+    return f"{counted(n_pictures, 'picture')} in {counted(len(shards), 'shard')}"
 
 
 def _how_to_ask(folder: Folder) -> str:

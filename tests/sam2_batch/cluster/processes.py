@@ -7,13 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import REPOSITORY
 from tests.process_tree import end, family_of
 from tests.sam2_batch.cluster.runs import BOX
 
 WAIT_S = 1200
+_POLL_S = 0.05
 HERE = ("--format", "parquet")
 ON_LOCAL_RAY = ("--on", "ray", "--ray-address", "local", "--workers", "2")
 
@@ -74,11 +78,23 @@ def workers_of(pid: int) -> list[int]:
 
 def wait_for_shards(out: Path, n_shards: int, process: Process) -> None:
     """Until so many shards are done."""
-    until = time.monotonic() + WAIT_S
-    while n_done(out) < n_shards:
+
+    def is_enough() -> bool:
+        if n_done(out) >= n_shards:
+            return True
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
+        return False
+
+    wait_until(is_enough, f"{n_shards} shards")
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """Until something is so; a hang ends the test, which judges no speed."""
+    for _ in range(round(WAIT_S / _POLL_S)):
+        if holds():
+            return
+        time.sleep(_POLL_S)
+    pytest.fail(f"Waited {WAIT_S} s for {what} in vain.")
 
 
 def n_done(out: Path) -> int:

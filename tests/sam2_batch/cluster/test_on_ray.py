@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tests.sam2_batch.cluster.processes import (
     Processes,
     n_done,
     wait_for_shards,
+    wait_until,
     workers_of,
 )
 from tests.sam2_batch.cluster.runs import draw_pictures, results, rows_of, tables
@@ -167,10 +167,7 @@ class TestInterrupt:
         assert not list((out / "attempts").iterdir())
         n_before = n_done(out)
         assert 1 <= n_before < whole.n_shards
-        until = time.monotonic() + WAIT_S
-        while any(map(is_running, family)):
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        wait_until(lambda: not any(map(is_running, family)), "the end of all processes")
         said = finished(processes.segment(*call))
         assert f" in {n_before} shard" in said.splitlines()[0]
         assert whole.equals(out)
