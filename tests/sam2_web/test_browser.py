@@ -127,6 +127,8 @@ class TestTuning:
 class TestWhatGoesWrong:
     def test_broken_picture_is_told_and_the_shown_one_stays(self, tab: Any) -> None:
         tab.locator("#picture").select_option("broken.png")
+        # First the class: "Opening the picture", said meanwhile, has the word too.
+        sync_api.expect(tab.locator("#status")).to_have_class("error")
         says(tab, "picture")
         assert tab.locator("#status").get_attribute("class") == "error"
         assert tab.locator("#picture").input_value() == "0"
