@@ -254,7 +254,10 @@ class Engine:
             )
             result = replace(result, masks=masks, sharpening=counts)
             self._candidates.put(key, found)  # with what was answered
-        return result if cleaning is None else cleaned_result(result, cleaning)
+        if cleaning is not None:
+            result = cleaned_result(result, cleaning, found.worked_out)
+            self._candidates.put(key, found)  # with what was worked out
+        return result
 
     @full_teams()
     def candidates(

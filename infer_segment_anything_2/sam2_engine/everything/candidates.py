@@ -24,6 +24,8 @@ from infer_segment_anything_2.sam2_engine.hardware.workers import PromptWorkers
 from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
 from infer_segment_anything_2.sam2_engine.masks.duplicates import without_duplicates
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.masks.shared_pixels import SharedPixels
+from infer_segment_anything_2.sam2_engine.masks.worked_out import WorkedOut
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
     GridSettings,
@@ -79,6 +81,7 @@ class Candidates:
         of_crops: What each crop or tile gave, in the order of the search; None without points.
         device: Of the network.
         answers: What a second look at the masks gave so far; see :mod:`.everything.sharpening`.
+        worked_out: What was compared and cleaned so far; see :mod:`.masks.worked_out`.
     """
 
     image_hw: tuple[int, int]
@@ -87,6 +90,7 @@ class Candidates:
     of_crops: tuple[CropCandidates | None, ...]
     device: torch.device
     answers: Answers = field(default_factory=Answers, repr=False)
+    worked_out: WorkedOut = field(default_factory=WorkedOut, repr=False)
     _at_offset: dict[float, tuple[CropCandidates | None, ...]] = field(
         default_factory=dict, repr=False
     )
@@ -97,9 +101,9 @@ class Candidates:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are kept now: facts, logits, and run lengths of masks once wanted."""
+        """Bytes that are kept now: facts, logits, masks once wanted, what is known of them."""
         of_crops = sum(crop.nbytes for crop in self.of_crops if crop is not None)
-        return of_crops + self.answers.nbytes
+        return of_crops + self.answers.nbytes + self.worked_out.nbytes
 
     @property
     def n_points(self) -> int:
@@ -152,21 +156,21 @@ class Candidates:
                 f"Kept candidates answer settings that filter otherwise than {self.settings}, "
                 f"with thresholds not below, got {settings}; search again."
             )
-        found, counts = [], FilterCounts()
+        found, counts, shared = [], FilterCounts(), self.worked_out.shared
         with PromptWorkers(self.device) as workers:
             for crop in self._crops_at(settings.stability_score_offset, workers):
                 if crop is None:
                     found.append(MaskSet.empty(self.image_hw))
                     continue
-                masks, crop_counts = crop.filtered(settings, workers)
+                masks, crop_counts = crop.filtered(settings, workers, shared)
                 found.append(masks)
                 counts = counts.plus(crop_counts)
         if self.tiles is None:
-            masks, counts = _join_crops(found, counts, settings)
+            masks, counts = _join_crops(found, counts, settings, shared)
         else:
-            masks, counts = join_tiles(found, counts, self.image_hw, settings, self.tiles)
+            masks, counts = join_tiles(found, counts, self.image_hw, settings, self.tiles, shared)
         result = GenerationResult(replace(masks, object_index=np.arange(len(masks))), counts)
-        return result if cleaning is None else cleaned(result, cleaning)
+        return result if cleaning is None else cleaned(result, cleaning, self.worked_out)
 
     def _crops_at(self, offset: float, workers: PromptWorkers) -> tuple[CropCandidates | None, ...]:
         """What the crops gave, with the stability at an offset."""
@@ -200,7 +204,7 @@ def search_key(settings: GridSettings) -> str:
 
 
 def _join_crops(
-    found: Sequence[MaskSet], counts: FilterCounts, settings: GridSettings
+    found: Sequence[MaskSet], counts: FilterCounts, settings: GridSettings, shared: SharedPixels
 ) -> tuple[MaskSet, FilterCounts]:
     """Drops duplicates between the crops of a picture."""
     masks = MaskSet.concatenate(found)
@@ -209,15 +213,17 @@ def _join_crops(
         areas_px = masks.crop_boxes_xywh_px[:, 2:].prod(axis=1).astype(np.float32)
         scores = np.float32(1) / areas_px
         masks = masks.select(
-            without_duplicates(masks, scores, settings.crop_nms_thresh, settings.duplicates)
+            without_duplicates(masks, scores, settings.crop_nms_thresh, settings.duplicates, shared)
         )
     counts = counts.reach("after_seams", counts.after_box_nms)
     return masks, counts.reach("after_crop_nms", len(masks))
 
 
-def cleaned(result: GenerationResult, settings: CleaningSettings) -> GenerationResult:
+def cleaned(
+    result: GenerationResult, settings: CleaningSettings, worked_out: WorkedOut
+) -> GenerationResult:
     """Cleans what was found, and goes on with the account of it."""
-    cleaning = clean(result.masks, settings)
+    cleaning = clean(result.masks, settings, worked_out=worked_out)
     counts = (
         result.filter_counts.reach("after_area", cleaning.after_area)
         .reach("after_cleaning", cleaning.after_duplicates)

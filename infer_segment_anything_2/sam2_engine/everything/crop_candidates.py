@@ -23,6 +23,7 @@ from infer_segment_anything_2.sam2_engine.masks.duplicates import (
 )
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
 from infer_segment_anything_2.sam2_engine.masks.scoring import score
+from infer_segment_anything_2.sam2_engine.masks.shared_pixels import SharedPixels
 from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
 from infer_segment_anything_2.sam2_engine.masks.writing import rles_from_logits
 from infer_segment_anything_2.sam2_engine.settings import GridSettings
@@ -200,13 +201,14 @@ class CropCandidates:
         )
 
     def filtered(
-        self, settings: GridSettings, workers: PromptWorkers
+        self, settings: GridSettings, workers: PromptWorkers, shared: SharedPixels
     ) -> tuple[MaskSet, FilterCounts]:
         """Filters the masks; returns those that are left, in the picture's pixels, best first.
 
         Args:
             settings: Their thresholds are at least those of the search, the rest is the same.
             workers: Write masks that were never wanted before.
+            shared: What is known of pairs of masks of the picture; grows.
         """
         scored = self.scored
         passes_iou = is_above(scored.iou, settings.pred_iou_thresh)
@@ -223,7 +225,11 @@ class CropCandidates:
         if not by_box:
             masks = masks.select(
                 without_duplicates(
-                    masks, masks.predicted_iou, settings.box_nms_thresh, settings.duplicates
+                    masks,
+                    masks.predicted_iou,
+                    settings.box_nms_thresh,
+                    settings.duplicates,
+                    shared,
                 )
             )
         counts = FilterCounts(

@@ -27,6 +27,7 @@ from infer_segment_anything_2.sam2_engine.masks.rle import (
     bounding_box_xyxy_px,
     place_in_image,
 )
+from infer_segment_anything_2.sam2_engine.masks.shared_pixels import SharedPixels
 from infer_segment_anything_2.sam2_engine.settings import GridSettings, TileSettings
 
 __all__ = ["join_cut_masks", "join_tiles", "make_tiles", "tiles_and_picture"]
@@ -76,6 +77,7 @@ def join_tiles(
     image_hw: tuple[int, int],
     grid: GridSettings,
     settings: TileSettings,
+    shared: SharedPixels | None = None,
 ) -> tuple[MaskSet, FilterCounts]:
     """Makes one set of what was found in tiles and in the whole picture.
 
@@ -86,6 +88,7 @@ def join_tiles(
         grid: The thresholds of duplicates; with `crop_nms_thresh`, what tiles show is preferred to
             what the whole picture shows.
         settings: The tiles.
+        shared: What is known of pairs of masks of the picture; grows.
     """
     rows = _rows(image_hw, settings)
     *of_tiles, of_picture = found
@@ -100,7 +103,7 @@ def join_tiles(
         # What tiles show comes first; else the better rated.
         bonus = np.repeat(np.array([1, 0], np.float32), [len(joined), len(of_picture)])
         scores = np.nan_to_num(masks.predicted_iou) + 2 * bonus
-        kept = without_duplicates(masks, scores, grid.crop_nms_thresh, grid.duplicates)
+        kept = without_duplicates(masks, scores, grid.crop_nms_thresh, grid.duplicates, shared)
         masks = masks.select(kept)
     return masks, counts.reach("after_crop_nms", len(masks))
 

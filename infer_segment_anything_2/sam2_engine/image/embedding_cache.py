@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import fields, is_dataclass
 from typing import Generic, TypeVar
 
@@ -58,39 +58,42 @@ class EmbeddingCache(Generic[T]):
     def __init__(self, limit_bytes: int, bytes_of: Callable[[T], int] = tensor_bytes) -> None:
         self._limit_bytes = limit_bytes
         self._bytes_of = bytes_of
-        self._values: OrderedDict[str, T] = OrderedDict()
-        self._bytes: dict[str, int] = {}
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+        self._bytes: dict[Hashable, int] = {}
+        self._sum_bytes = 0
         self._lock = ProcessLock()
 
     @property
     def nbytes(self) -> int:
         """Bytes that the values take now."""
         with self._lock:
-            return sum(self._bytes.values())
+            return self._sum_bytes
 
-    def get(self, key: str) -> T | None:
+    def get(self, key: Hashable) -> T | None:
         """The value under a key, which then counts as just used; None when there is none."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
-    def put(self, key: str, value: T) -> None:
+    def put(self, key: Hashable, value: T) -> None:
         """Keeps a value, and drops the least recently used ones that no longer fit."""
         nbytes = self._bytes_of(value)
         with self._lock:
             self._values.pop(key, None)
-            self._bytes.pop(key, None)
+            self._sum_bytes -= self._bytes.pop(key, 0)
             if nbytes > self._limit_bytes:
                 return
             self._values[key] = value
             self._bytes[key] = nbytes
-            while sum(self._bytes.values()) > self._limit_bytes:
+            self._sum_bytes += nbytes
+            while self._sum_bytes > self._limit_bytes:
                 oldest, _ = self._values.popitem(last=False)
-                del self._bytes[oldest]
+                self._sum_bytes -= self._bytes.pop(oldest)
 
     def clear(self) -> None:
         """Drops everything."""
         with self._lock:
             self._values.clear()
             self._bytes.clear()
+            self._sum_bytes = 0

@@ -27,6 +27,7 @@ from infer_segment_anything_2.sam2_engine.masks.rle import (
     Counts,
     bounding_box_xyxy_px,
 )
+from infer_segment_anything_2.sam2_engine.masks.worked_out import Reshaped, WorkedOut
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
     OverlapRule,
@@ -55,6 +56,7 @@ def clean(
     masks: MaskSet,
     settings: CleaningSettings,
     clicks_xy_px: Sequence[Sequence[PointXy]] | None = None,
+    worked_out: WorkedOut | None = None,
 ) -> CleaningResult:
     """Cleans finished masks; boxes and areas are those of the new pixels.
 
@@ -66,16 +68,14 @@ def clean(
         settings: What to do.
         clicks_xy_px: The points on the object for each mask; by default the grid point that made
             it. Only used for "clicked" regions.
+        worked_out: What is known of the masks of this picture already; grows.
     """
+    worked_out = worked_out or WorkedOut()
     cleaned = masks
     if settings.reshapes:
         if clicks_xy_px is None:
             clicks_xy_px = [_own_click(point) for point in masks.points_xy_px]
-        changed = [
-            _clean_one(rle.counts, masks.image_hw, settings, clicks)
-            for rle, clicks in zip(masks.rles, clicks_xy_px, strict=True)
-        ]
-        cleaned = with_new_pixels(masks, changed)
+        cleaned = _reshaped(masks, settings, clicks_xy_px, worked_out)
     areas_px = np.array([rle.area_px for rle in cleaned.rles], np.int64)
     most_px = settings.max_mask_area or np.iinfo(np.int64).max
     within = np.flatnonzero((areas_px >= settings.min_mask_area) & (areas_px <= most_px))
@@ -88,13 +88,39 @@ def clean(
     if settings.duplicate_thresh is not None and not is_untouched.all():
         # As Meta's generator does after cleaning: what was not changed is preferred.
         kept = without_duplicates(
-            cleaned, is_untouched.astype(np.float32), settings.duplicate_thresh, settings.duplicates
+            cleaned,
+            is_untouched.astype(np.float32),
+            settings.duplicate_thresh,
+            settings.duplicates,
+            worked_out.shared,
         )
         cleaned = cleaned.select(np.sort(kept))
     after_duplicates = len(cleaned)
     if settings.overlap != "keep":
         cleaned = _settle_overlap(cleaned, settings.overlap)
     return CleaningResult(cleaned, after_area, after_duplicates, len(cleaned))
+
+
+def _reshaped(
+    masks: MaskSet,
+    settings: CleaningSettings,
+    clicks_xy_px: Sequence[Sequence[PointXy]],
+    worked_out: WorkedOut,
+) -> MaskSet:
+    """Cleans each mask by itself, unless it is known what becomes of it."""
+    rles, boxes = list(masks.rles), masks.boxes_xyxy_px.copy()
+    by_click = settings.keep_components == "clicked"
+    what = (settings.min_mask_region_area, settings.keep_components)
+    for index, (rle, clicks) in enumerate(zip(masks.rles, clicks_xy_px, strict=True)):
+        key = (rle.digest, what, tuple(clicks) if by_click else ())
+        new = worked_out.reshaped.get(key)
+        if new is None:
+            counts = _clean_one(rle.counts, masks.image_hw, settings, clicks)
+            new = Reshaped.of(rle, counts)
+            worked_out.reshaped.put(key, new)
+        if new.rle is not None:
+            rles[index], boxes[index] = new.rle, new.box_xyxy_px
+    return replace(masks, rles=tuple(rles), boxes_xyxy_px=boxes)
 
 
 def with_new_pixels(masks: MaskSet, new_counts: Sequence[Counts]) -> MaskSet:

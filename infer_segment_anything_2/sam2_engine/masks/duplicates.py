@@ -8,10 +8,12 @@ import torch
 from torchvision.ops.boxes import batched_nms
 
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
-from infer_segment_anything_2.sam2_engine.masks.overlap import MaskRuns
+from infer_segment_anything_2.sam2_engine.masks.shared_pixels import SharedPixels
 from infer_segment_anything_2.sam2_engine.settings import DuplicateRule
 
 __all__ = ["non_maximum_suppression", "without_duplicates"]
+
+Pixels = npt.NDArray[np.int64]
 
 
 def non_maximum_suppression(
@@ -46,7 +48,11 @@ def non_maximum_suppression(
 
 
 def without_duplicates(
-    masks: MaskSet, scores: npt.NDArray[np.float32], threshold: float, rule: DuplicateRule
+    masks: MaskSet,
+    scores: npt.NDArray[np.float32],
+    threshold: float,
+    rule: DuplicateRule,
+    shared: SharedPixels | None = None,
 ) -> npt.NDArray[np.int64]:
     """Returns the indices of the masks to keep, best first: greedy non-maximum suppression.
 
@@ -57,35 +63,45 @@ def without_duplicates(
         rule: What likeness is: "box", the boxes' intersection over union (IoU), as Meta's; "mask",
             the masks' IoU; "containment", that or the share of the smaller mask that lies in the
             other, whichever is more.
+        shared: What is known of the masks of this picture already; grows by what is counted.
     """
     if rule == "box":
         return non_maximum_suppression(masks.boxes_xyxy_px, scores, threshold, masks.image_hw)
-    order = np.argsort(-scores, kind="stable")
+    shared = shared or SharedPixels()
+    pairs = shared.among(masks)
     areas_px = np.array([rle.area_px for rle in masks.rles], np.int64)
-    runs = MaskRuns(masks)
-    waiting, kept = order, []
-    while waiting.size:
-        best, waiting = int(waiting[0]), waiting[1:]
-        kept.append(best)
-        near = waiting[_boxes_meet(masks.boxes_xyxy_px[best], masks.boxes_xyxy_px[waiting])]
-        if rule == "mask":  # the IoU is never above the ratio of the areas
-            smaller = np.minimum(areas_px[near], areas_px[best])
-            near = near[smaller > threshold * np.maximum(areas_px[near], areas_px[best])]
-        if not near.size:
+    order = np.argsort(-scores, kind="stable")
+    waits, kept = np.ones(len(masks), bool), []
+    for place, best in enumerate(order):
+        if not waits[best]:
             continue
-        common_px = runs.intersections_px(masks.rles[best].counts, near)
-        whole_px = areas_px[best] + areas_px[near] - common_px
-        if rule == "containment":
-            whole_px = np.minimum(whole_px, np.minimum(areas_px[best], areas_px[near]))
-        gone = near[common_px > threshold * whole_px]
-        waiting = waiting[~np.isin(waiting, gone)]
+        kept.append(best)
+        near = order[place + 1 :]
+        near = near[waits[near]]
+        # They share no more than the smaller one has, and their boxes; the more, the more alike.
+        most_px = np.minimum(areas_px[near], areas_px[best])
+        most_px = np.minimum(most_px, _shared_by_boxes(masks.boxes_xyxy_px, best, near))
+        near = near[_is_alike(most_px, areas_px[best], areas_px[near], threshold, rule)]
+        if near.size:
+            common_px = pairs.common_px(best, near)
+            gone = _is_alike(common_px, areas_px[best], areas_px[near], threshold, rule)
+            waits[near[gone]] = False
+    shared.keep(pairs)
     return np.array(kept, np.int64)
 
 
-def _boxes_meet(
-    box_xyxy_px: npt.NDArray[np.int64], others_xyxy_px: npt.NDArray[np.int64]
+def _is_alike(
+    common_px: Pixels, one_px: np.int64, others_px: Pixels, threshold: float, rule: DuplicateRule
 ) -> npt.NDArray[np.bool_]:
-    """Which boxes share a pixel with one; all ends are inclusive."""
-    starts_before_end = (others_xyxy_px[:, :2] <= box_xyxy_px[2:]).all(axis=1)
-    ends_after_start = (others_xyxy_px[:, 2:] >= box_xyxy_px[:2]).all(axis=1)
-    return np.asarray(starts_before_end & ends_after_start)
+    """Which of some masks are too much like one of them, if they share so many pixels."""
+    whole_px = one_px + others_px - common_px
+    if rule == "containment":
+        whole_px = np.minimum(whole_px, np.minimum(one_px, others_px))
+    return np.asarray(common_px > threshold * whole_px)
+
+
+def _shared_by_boxes(boxes_xyxy_px: Pixels, one: int, others: Pixels) -> Pixels:
+    """How many pixels the box of a mask shares with those of others; all ends are inclusive."""
+    first = np.maximum(boxes_xyxy_px[others, :2], boxes_xyxy_px[one, :2])
+    last = np.minimum(boxes_xyxy_px[others, 2:], boxes_xyxy_px[one, 2:])
+    return np.asarray(np.maximum(last - first + 1, 0).prod(axis=1))

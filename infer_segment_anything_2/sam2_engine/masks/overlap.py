@@ -112,10 +112,13 @@ def without_overlap(masks: MaskSet, rule: OverlapRule) -> list[Counts]:
     first_to_last = np.argsort(rank, kind="stable")
     runs = [runs_of_ones(rle.counts) for rle in masks.rles]
     # Between two neighbouring edges of any mask, all pixels have the same owner.
-    edges = np.unique(np.concatenate([ends for run in runs for ends in run]))
+    edges, places = np.unique(
+        np.concatenate([ends for run in runs for ends in run]), return_inverse=True
+    )
+    of_mask = np.split(places, np.cumsum([2 * starts.size for starts, _ in runs])[:-1])
     owner = np.full(edges.size, -1, np.int64)
     for index in first_to_last[::-1]:
-        starts, ends = (np.searchsorted(edges, positions) for positions in runs[index])
+        starts, ends = np.split(of_mask[index], 2)
         if starts.size:
             steps = np.zeros(ends[-1] - starts[0] + 1, np.int8)
             steps[starts - starts[0]] = 1
@@ -127,14 +130,23 @@ def without_overlap(masks: MaskSet, rule: OverlapRule) -> list[Counts]:
 
 
 def _runs_of_owners(masks: MaskSet, edges: Positions, owner: Positions) -> list[Counts]:
-    """Collects the stretches between edges that belong to each mask."""
+    """Collects the stretches between edges that belong to each mask.
+
+    Args:
+        masks: The owners.
+        edges: Ascending.
+        owner: From each edge to the next; -1 for nobody, as behind the last edge.
+    """
+    first = np.flatnonzero(np.diff(owner, prepend=-1))  # nobody's, before the first, is no stretch
+    last = np.append(first[1:], edges.size - 1) if first.size else first
+    starts, ends, owner = edges[first], edges[last], owner[first]
     by_owner = np.argsort(owner, kind="stable")
     bounds = np.searchsorted(owner[by_owner], np.arange(len(masks) + 1))
     n_pixels = masks.image_hw[0] * masks.image_hw[1]
     found: list[Counts] = []
     for index, rle in enumerate(masks.rles):
         stretches = by_owner[bounds[index] : bounds[index + 1]]
-        changes = np.stack([edges[stretches], edges[np.minimum(stretches + 1, edges.size - 1)]])
-        counts = counts_from_changes(changes.T.ravel(), n_pixels)
-        found.append(rle.counts if np.array_equal(counts, rle.counts) else counts)
+        changes = np.stack([starts[stretches], ends[stretches]], axis=1).ravel()
+        keeps_all = int((changes[1::2] - changes[::2]).sum()) == rle.area_px
+        found.append(rle.counts if keeps_all else counts_from_changes(changes, n_pixels))
     return found

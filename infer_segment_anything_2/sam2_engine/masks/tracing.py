@@ -18,6 +18,8 @@ __all__ = ["counts_from_logits"]
 
 # Samples of one row of logits, enlarged, at a time, for the same reason.
 _SAMPLES_AT_ONCE = 1_000_000
+# Of a threshold: samples that are lower by so much stay below when they are weighed and rounded.
+_ROUNDING = 1e-5
 
 
 def counts_from_logits(
@@ -30,7 +32,8 @@ def counts_from_logits(
     """Writes one mask's run lengths without ever drawing it.
 
     The logits are enlarged along x only. Down a column of these, the mask changes once between two
-    samples on different sides of the threshold, and nowhere else.
+    samples on different sides of the threshold, and nowhere else. What lies beside all samples
+    above the threshold is not looked at: most masks take a small part of the picture.
 
     Args:
         logits_hw: float32, h x w.
@@ -44,44 +47,63 @@ def counts_from_logits(
     """
     left, top = crop_xy_px
     columns = upsampling.columns
-    samples_wh = np.ascontiguousarray(logits_hw.T)
+    is_high = logits_hw > mask_threshold - _ROUNDING * abs(mask_threshold)
+    first_row, end_row = _reach(is_high.any(axis=1))
+    first_column, end_column = _reach(is_high.any(axis=0))
+    samples_wh = np.ascontiguousarray(logits_hw[first_row:end_row].T)
     last = samples_wh.shape[0] - 1
-    columns_at_once = max(1, _SAMPLES_AT_ONCE // samples_wh.shape[1])
-    changes = []
-    for start in range(0, columns.cell_of_pixel.size, columns_at_once):
-        cell = columns.cell_of_pixel[start : start + columns_at_once]
-        weight = columns.weight_of_pixel[start : start + columns_at_once]
+    columns_at_once = max(1, _SAMPLES_AT_ONCE // max(1, samples_wh.shape[1]))
+    end_pixel = int(columns.first_pixel[end_column])
+    changes = [np.empty(0, np.int64)]
+    for start in range(int(columns.first_pixel[first_column]), end_pixel, columns_at_once):
+        at_once = slice(start, min(start + columns_at_once, end_pixel))
+        cell, weight = columns.cell_of_pixel[at_once], columns.weight_of_pixel[at_once]
         lines_xh = samples_wh[cell] * weight[:, :1]
         lines_xh += samples_wh[np.minimum(cell + 1, last)] * weight[:, 1:]
-        line, row = _changes_down_lines(lines_xh, upsampling.rows, mask_threshold)
+        line, row = _changes_down_lines(lines_xh, first_row, upsampling.rows, mask_threshold)
         changes.append((line + (start + left)) * image_hw[0] + row + top)
     return counts_from_changes(np.concatenate(changes), image_hw[0] * image_hw[1])
 
 
+def _reach(is_high: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """The first and one past the last sample of a line that matter: high ones and their neighbours.
+
+    So beyond them, and at each end that is not the line's own, all is low. Nothing high: (0, 0).
+    """
+    high = np.flatnonzero(is_high)
+    if not high.size:
+        return 0, 0
+    return max(int(high[0]) - 1, 0), min(int(high[-1]) + 2, is_high.size)
+
+
 def _changes_down_lines(
-    lines_xh: npt.NDArray[np.float32], rows: _Axis, threshold: float
+    lines_xh: npt.NDArray[np.float32], first_sample: int, rows: _Axis, threshold: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Finds where enlarged lines change sides, zeros before and after each line.
 
     Args:
-        lines_xh: float32, lines x samples.
-        rows: How pixels lie between the samples.
+        lines_xh: float32, lines x samples: all of the axis between which they change.
+        first_sample: The place of the first of them on the axis.
+        rows: How pixels lie between the axis's samples.
         threshold: A pixel is one when above.
 
     Returns:
         Line and pixel of each change, both int64, in reading order; a pixel may be named twice,
         which is no change.
     """
-    n_lines, n_samples = lines_xh.shape
-    is_one = np.zeros((n_lines, n_samples + 2), bool)
+    n_lines, n_given = lines_xh.shape
+    n_samples = rows.first_pixel.size - 1
+    is_one = np.zeros((n_lines, n_given + 2), bool)
     is_one[:, 1:-1] = lines_xh > threshold
     line, gap = np.nonzero(is_one[:, 1:] != is_one[:, :-1])  # gap k lies before sample k
     starts_with_one = is_one[line, gap]
+    gap += first_sample
     inside = np.flatnonzero((gap > 0) & (gap < n_samples))
     cell = gap[inside] - 1
     first_pixel, end_pixel = rows.first_pixel[cell], rows.first_pixel[cell + 1]
     weights_2kp = rows.weight_table()[cell].transpose(2, 0, 1)
-    above, below = lines_xh[line[inside], cell], lines_xh[line[inside], cell + 1]
+    given = cell - first_sample
+    above, below = lines_xh[line[inside], given], lines_xh[line[inside], given + 1]
     values_kp = above[:, None] * weights_2kp[0] + below[:, None] * weights_2kp[1]
     n_ones = np.count_nonzero(values_kp > threshold, axis=1)
     pixel = np.where(gap > 0, rows.first_pixel[-1], 0)
