@@ -157,14 +157,13 @@ class Candidates:
                 f"with thresholds not below, got {settings}; search again."
             )
         found, counts, shared = [], FilterCounts(), self.worked_out.shared
-        with PromptWorkers(self.device) as workers:
-            for crop in self._crops_at(settings.stability_score_offset, workers):
-                if crop is None:
-                    found.append(MaskSet.empty(self.image_hw))
-                    continue
-                masks, crop_counts = crop.filtered(settings, workers, shared)
-                found.append(masks)
-                counts = counts.plus(crop_counts)
+        for crop in self._crops_at(settings.stability_score_offset):
+            if crop is None:
+                found.append(MaskSet.empty(self.image_hw))
+                continue
+            masks, crop_counts = crop.filtered(settings, shared)
+            found.append(masks)
+            counts = counts.plus(crop_counts)
         if self.tiles is None:
             masks, counts = _join_crops(found, counts, settings, shared)
         else:
@@ -172,16 +171,17 @@ class Candidates:
         result = GenerationResult(replace(masks, object_index=np.arange(len(masks))), counts)
         return result if cleaning is None else cleaned(result, cleaning, self.worked_out)
 
-    def _crops_at(self, offset: float, workers: PromptWorkers) -> tuple[CropCandidates | None, ...]:
+    def _crops_at(self, offset: float) -> tuple[CropCandidates | None, ...]:
         """What the crops gave, with the stability at an offset."""
         if offset == self.settings.stability_score_offset:
             return self.of_crops
         known = self._at_offset.get(offset)
         if known is None:
-            known = tuple(
-                None if crop is None else crop.with_offset(offset, workers)
-                for crop in self.of_crops
-            )
+            with PromptWorkers(self.device) as workers:
+                known = tuple(
+                    None if crop is None else crop.with_offset(offset, workers)
+                    for crop in self.of_crops
+                )
             while len(self._at_offset) >= _MOST_OFFSETS:
                 self._at_offset.pop(next(iter(self._at_offset)), None)
             self._at_offset[offset] = known

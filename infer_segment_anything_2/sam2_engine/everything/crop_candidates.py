@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -88,11 +87,15 @@ class MaskWriter:
             logits_nhw, self.upsampling, self.mask_threshold, self.crop.xy_px, self.image_hw
         )
 
-    def write_each(self, logits_hw: Sequence[Tensor], workers: PromptWorkers) -> list[Rle]:
-        """Returns the masks of single logits: each by a worker, or all together in bulk."""
+    def write_each(self, logits_hw: Sequence[Tensor]) -> list[Rle]:
+        """Returns the masks of single logits, one after the other, or all together in bulk.
+
+        In this thread: a mask takes a millisecond of many small steps, for each of which two
+        threads would wait for each other. They took three times as long as one.
+        """
         if self.upsampling.in_bulk:
             return self.write(torch.stack(list(logits_hw))) if logits_hw else []
-        return list(chain.from_iterable(workers.map(self.write, (one[None] for one in logits_hw))))
+        return [rle for logits in logits_hw for rle in self.write(logits[None])]
 
 
 class Scored(NamedTuple):
@@ -201,13 +204,12 @@ class CropCandidates:
         )
 
     def filtered(
-        self, settings: GridSettings, workers: PromptWorkers, shared: SharedPixels
+        self, settings: GridSettings, shared: SharedPixels
     ) -> tuple[MaskSet, FilterCounts]:
         """Filters the masks; returns those that are left, in the picture's pixels, best first.
 
         Args:
             settings: Their thresholds are at least those of the search, the rest is the same.
-            workers: Write masks that were never wanted before.
             shared: What is known of pairs of masks of the picture; grows.
         """
         scored = self.scored
@@ -221,7 +223,7 @@ class CropCandidates:
             settings.box_nms_thresh if by_box else _KEEPS_ALL,
             self._writer.image_hw,
         )
-        masks = self._mask_set(left[best_first], workers)
+        masks = self._mask_set(left[best_first])
         if not by_box:
             masks = masks.select(
                 without_duplicates(
@@ -243,13 +245,13 @@ class CropCandidates:
         )
         return masks, counts
 
-    def _mask_set(self, kept: npt.NDArray[np.int64], workers: PromptWorkers) -> MaskSet:
+    def _mask_set(self, kept: npt.NDArray[np.int64]) -> MaskSet:
         found = Scored._make(column[kept] for column in self.scored)
         crop = self._writer.crop
         (left, top), (height, width) = crop.xy_px, crop.hw
         return MaskSet(
             image_hw=self._writer.image_hw,
-            rles=self._written([int(index) for index in kept], workers),
+            rles=self._written([int(index) for index in kept]),
             boxes_xyxy_px=np.add(found.boxes_xyxy_px, (left, top) * 2, dtype=np.int64),
             predicted_iou=found.iou,
             stability_score=found.stability,
@@ -259,9 +261,9 @@ class CropCandidates:
             object_index=np.arange(len(kept)),
         )
 
-    def _written(self, indices: list[int], workers: PromptWorkers) -> tuple[Rle, ...]:
+    def _written(self, indices: list[int]) -> tuple[Rle, ...]:
         """The masks at some places in ``scored``."""
         new = [index for index in indices if index not in self._rles]
         logits = [self._logits_hw[index] for index in new]
-        self._rles.update(zip(new, self._writer.write_each(logits, workers), strict=True))
+        self._rles.update(zip(new, self._writer.write_each(logits), strict=True))
         return tuple(self._rles[index] for index in indices)

@@ -68,7 +68,8 @@ def find_regions(counts: Counts, image_hw: tuple[int, int], *, of_ones: bool = T
     n_neighbours = np.maximum(high - low, 0)
     piece, in_range = ragged_places(n_neighbours)
     roots = _connect(starts.size, piece, low[piece] + in_range)
-    _, region_of_piece = np.unique(roots, return_inverse=True)
+    is_root = roots == np.arange(roots.size)
+    region_of_piece = (np.cumsum(is_root) - 1)[roots]
     areas_px = np.bincount(region_of_piece, weights=ends - starts).astype(np.int64)
     return Regions(starts, ends, region_of_piece, areas_px)
 

@@ -95,17 +95,19 @@ def _changes_down_lines(
     n_samples = rows.first_pixel.size - 1
     is_one = np.zeros((n_lines, n_given + 2), bool)
     is_one[:, 1:-1] = lines_xh > threshold
-    line, gap = np.nonzero(is_one[:, 1:] != is_one[:, :-1])  # gap k lies before sample k
-    starts_with_one = is_one[line, gap]
-    gap += first_sample
+    flat = is_one.ravel()  # each line begins and ends with a zero: no change from line to line
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    starts_with_one = flat[changes]
+    line, place = np.divmod(changes, n_given + 2)
+    gap = place + first_sample  # gap k lies before sample k
     inside = np.flatnonzero((gap > 0) & (gap < n_samples))
     cell = gap[inside] - 1
+    above = line[inside] * n_given + (cell - first_sample)
+    samples, weights_2pn = lines_xh.ravel(), rows.weights_2pn
+    values_pk = weights_2pn[0].take(cell, axis=1) * samples[above]
+    values_pk += weights_2pn[1].take(cell, axis=1) * samples[above + 1]
+    n_ones = np.count_nonzero(values_pk > threshold, axis=0)
     first_pixel, end_pixel = rows.first_pixel[cell], rows.first_pixel[cell + 1]
-    weights_2kp = rows.weight_table()[cell].transpose(2, 0, 1)
-    given = cell - first_sample
-    above, below = lines_xh[line[inside], given], lines_xh[line[inside], given + 1]
-    values_kp = above[:, None] * weights_2kp[0] + below[:, None] * weights_2kp[1]
-    n_ones = np.count_nonzero(values_kp > threshold, axis=1)
     pixel = np.where(gap > 0, rows.first_pixel[-1], 0)
     pixel[inside] = np.where(starts_with_one[inside], first_pixel + n_ones, end_pixel - n_ones)
     return line, pixel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -58,12 +59,13 @@ class _Axis:
         """int64, n_samples."""
         return np.diff(self.first_pixel)
 
-    def weight_table(self) -> npt.NDArray[np.float32]:
-        """Returns weights per cell: n_samples x most pixels of a cell x 2; nan past its pixels."""
+    @cached_property
+    def weights_2pn(self) -> npt.NDArray[np.float32]:
+        """Weights per cell: 2 x most pixels of a cell x n_samples; nan past its pixels."""
         n_pixels_of_cell = self.n_pixels_of_cell
-        table = np.full((n_pixels_of_cell.size, n_pixels_of_cell.max(), 2), np.nan, np.float32)
+        table = np.full((2, n_pixels_of_cell.max(), n_pixels_of_cell.size), np.nan, np.float32)
         pixel_in_cell = np.arange(self.cell_of_pixel.size) - self.first_pixel[self.cell_of_pixel]
-        table[self.cell_of_pixel, pixel_in_cell] = self.weight_of_pixel
+        table[:, pixel_in_cell, self.cell_of_pixel] = self.weight_of_pixel.T
         return table
 
 
@@ -102,7 +104,7 @@ class AxisTables(NamedTuple):
     Attributes:
         first_pixel: int64, n: of each cell.
         n_pixels: int64, n.
-        weights_p2n: float32, most pixels of a cell x 2 x n, as `_Axis.weight_table`.
+        weights_p2n: float32, most pixels of a cell x 2 x n, as `_Axis.weights_2pn`.
     """
 
     first_pixel: Tensor
@@ -115,5 +117,5 @@ class AxisTables(NamedTuple):
         return cls(
             to_device(axis.first_pixel[:-1], device),
             to_device(axis.n_pixels_of_cell, device),
-            to_device(axis.weight_table(), device).permute(1, 2, 0).contiguous(),
+            to_device(axis.weights_2pn, device).transpose(0, 1).contiguous(),
         )

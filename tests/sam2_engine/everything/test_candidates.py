@@ -12,6 +12,7 @@ import torch
 from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.everything import generation
 from infer_segment_anything_2.sam2_engine.everything.candidates import GenerationResult, search_key
+from infer_segment_anything_2.sam2_engine.masks.worked_out import WorkedOut
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
@@ -108,6 +109,27 @@ class TestFiltered:
             check_same(kept.filtered(asked, cleaning), fresh)
             sizes.add(len(fresh.masks))
         assert len(sizes) > 1
+
+    @pytest.mark.parametrize(
+        ("settings", "tiles"),
+        [
+            pytest.param(GRID, None, id="three masks"),
+            pytest.param(replace(GRID, crop_n_layers=1, points_per_side=2), None, id="crops"),
+            pytest.param(replace(GRID, points_per_side=2), TileSettings(80, 0.25), id="tiles"),
+        ],
+    )
+    def test_with_what_earlier_ones_worked_out_equals_working_it_out_anew(
+        self, keeping_nothing: Engine, settings: GridSettings, tiles: TileSettings | None
+    ) -> None:
+        every = replace(settings, pred_iou_thresh=0.0, stability_score_thresh=0.0)
+        kept = keeping_nothing.candidates(PICTURE, every, tiles=tiles)
+        empty = kept.nbytes
+        for asked, cleaning in random_filters(settings, seed=7, n=40):
+            anew = replace(kept, worked_out=WorkedOut())
+            check_same(kept.filtered(asked, cleaning), anew.filtered(asked, cleaning))
+        assert kept.worked_out.shared.nbytes > 0
+        assert kept.worked_out.reshaped.nbytes > 0
+        assert kept.nbytes > empty
 
     def test_equals_a_fresh_run_also_where_no_logits_fit(
         self, keeping_nothing: Engine, monkeypatch: pytest.MonkeyPatch

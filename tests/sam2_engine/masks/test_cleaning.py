@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from infer_segment_anything_2.sam2_engine.masks import cleaning as cleaning_module
+from infer_segment_anything_2.sam2_engine.masks import worked_out as worked_out_module
 from infer_segment_anything_2.sam2_engine.masks.cleaning import clean
+from infer_segment_anything_2.sam2_engine.masks.worked_out import WorkedOut
 from infer_segment_anything_2.sam2_engine.settings import CleaningSettings
 from tests.sam2_engine.masks.drawn_masks import (
     mask_set,
@@ -78,3 +81,36 @@ class TestClean:
         cleaned = clean(masks, CleaningSettings(overlap="highest_score"))
         assert cleaned.masks.object_index.tolist() == [0, 2]
         assert cleaned.after_overlap == 2
+
+    def test_knows_a_mask_by_its_pixels_the_clicks_and_what_is_done(self) -> None:
+        known = WorkedOut()
+        for least in (0, 5, 60):
+            for rule in ("all", "largest", "clicked"):
+                settings = CleaningSettings(
+                    min_mask_region_area=least,
+                    keep_components=rule,  # type: ignore[arg-type]
+                )
+                masks = mask_set(self.HOLED, self.BLOB, self.HOLED, self.HOLED)
+                clicks = [[(15.0, 0.0)], [(15.0, 0.0)], [(3.0, 3.0)], []]
+                expected = clean(masks, settings, clicks).masks
+                for _ in range(2):
+                    found = clean(masks, settings, clicks, known).masks
+                    assert found.rles == expected.rles
+                    assert found.boxes_xyxy_px.tolist() == expected.boxes_xyxy_px.tolist()
+
+    def test_cleans_no_mask_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        known, settings = WorkedOut(), CleaningSettings(min_mask_region_area=5)
+        masks = mask_set(self.HOLED, self.BLOB)
+        expected = clean(masks, settings, worked_out=known).masks
+        monkeypatch.setattr(cleaning_module, "remove_small_regions", None)
+        again = mask_set(self.BLOB, self.HOLED)
+        found = clean(again, settings, worked_out=known).masks
+        assert found.rles == expected.rles[::-1]
+
+    def test_keeps_no_more_cleaned_masks_than_it_may(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(worked_out_module, "_MOST_RESHAPED_BYTES", 2000)
+        known = WorkedOut()
+        for least in range(1, 40):
+            settings = CleaningSettings(min_mask_region_area=least)
+            assert clean(mask_set(self.HOLED), settings, worked_out=known) is not None
+        assert 0 < known.reshaped.nbytes <= 2000

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from infer_segment_anything_2.sam2_engine.masks import tracing
 from infer_segment_anything_2.sam2_engine.masks.rle import decode, encode
 from infer_segment_anything_2.sam2_engine.masks.tracing import counts_from_logits
+from infer_segment_anything_2.sam2_engine.masks.tracing_in_bulk import counts_in_bulk
 from infer_segment_anything_2.sam2_engine.masks.upsampling import Upsampling
 from tests.sam2_engine.masks.logits import CPU, SIZES, enlarged, some_logits
 
@@ -43,3 +45,31 @@ class TestCountsFromLogits:
         monkeypatch.setattr(tracing, "_SAMPLES_AT_ONCE", 700)
         in_parts = [counts_from_logits(x, upsampling, 0.0, (0, 0), (300, 200)) for x in logits]
         assert all(np.array_equal(a, b) for a, b in zip(at_once, in_parts, strict=True))
+
+    @pytest.mark.parametrize("threshold", [0.0, 0.4, -0.7, 1.3, -3.1])
+    def test_looks_where_logits_are_only_at_the_threshold(self, threshold: float) -> None:
+        """Weighed and rounded, logits that are not above the threshold may come to lie above it."""
+        upsampling = Upsampling((64, 64), (97, 131), CPU)
+        rng = np.random.default_rng(0)
+        logits = np.full((60, 64, 64), np.float32(threshold) - 2, np.float32)
+        for index, logits_hw in enumerate(logits):
+            flat = np.float32(threshold)
+            for _ in range(index % 3):
+                flat = np.nextafter(flat, np.float32(-9), dtype=np.float32)
+            y, x = rng.integers(0, 60, 2)
+            logits_hw[y : y + 4, x : x + 4] = flat
+            if index % 2:
+                logits_hw[(y + 20) % 60, (x + 20) % 60] = threshold + 1
+        whole = counts_in_bulk(torch.from_numpy(logits), upsampling, threshold, (0, 0), (97, 131))
+        for logits_hw, expected in zip(logits, whole, strict=True):
+            counts = counts_from_logits(logits_hw, upsampling, threshold, (0, 0), (97, 131))
+            assert np.array_equal(counts, expected)
+
+    @pytest.mark.parametrize("place", [(0, 0), (0, 63), (63, 0), (63, 63), (0, 30), (30, 63)])
+    def test_looks_at_the_last_logit_of_each_side(self, place: tuple[int, int]) -> None:
+        upsampling = Upsampling((64, 64), (97, 131), CPU)
+        logits = np.full((64, 64), -3, np.float32)
+        logits[place] = 9
+        large = enlarged(torch.from_numpy(logits)[None], (97, 131))[0].numpy()
+        counts = counts_from_logits(logits, upsampling, 0.0, (0, 0), (97, 131))
+        assert np.array_equal(decode(counts, (97, 131)), large > 0)
