@@ -56,8 +56,11 @@ def main() -> None:
         ("stability lowered", replace(asked, stability_score_thresh=stable / 2), None),
         ("box NMS changed", replace(asked, box_nms_thresh=0.4), None),
         ("duplicates by mask", replace(asked, duplicates="mask"), None),
+        ("the same, NMS changed", replace(asked, duplicates="mask", box_nms_thresh=0.5), None),
         ("cleaned, without overlap", asked, TIDY),
         ("the same, predicted IoU lowered", lowered, TIDY),
+        ("cleaned otherwise", lowered, replace(TIDY, min_mask_region_area=50)),
+        ("the same, overlap kept", lowered, replace(TIDY, overlap="keep")),
     ]
     with tempfile.TemporaryDirectory() as folder:
         name = "sam2_demo_nano" if arguments.network == "nano" else arguments.network

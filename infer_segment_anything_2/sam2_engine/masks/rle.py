@@ -75,8 +75,9 @@ def counts_from_changes(changes: npt.NDArray[np.int64], n_pixels: int) -> Counts
         group_starts = np.flatnonzero(np.diff(changes, prepend=-1))
         odd = np.diff(group_starts, append=changes.size) % 2 == 1
         changes = changes[group_starts[odd]]
-    changes = changes[changes < n_pixels]
-    return np.diff(changes, prepend=0, append=n_pixels).astype(np.uint32)
+    edges = np.empty(np.searchsorted(changes, n_pixels) + 2, np.int64)
+    edges[0], edges[1:-1], edges[-1] = 0, changes[: edges.size - 2], n_pixels
+    return (edges[1:] - edges[:-1]).astype(np.uint32)
 
 
 def decode(counts: Counts, image_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
