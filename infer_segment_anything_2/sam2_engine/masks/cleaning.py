@@ -30,6 +30,7 @@ from infer_segment_anything_2.sam2_engine.masks.rle import (
 from infer_segment_anything_2.sam2_engine.masks.worked_out import Reshaped, WorkedOut
 from infer_segment_anything_2.sam2_engine.settings import (
     CleaningSettings,
+    ComponentRule,
     OverlapRule,
 )
 
@@ -108,18 +109,28 @@ def _reshaped(
     worked_out: WorkedOut,
 ) -> MaskSet:
     """Cleans each mask by itself, unless it is known what becomes of it."""
-    rles, boxes = list(masks.rles), masks.boxes_xyxy_px.copy()
     by_click = settings.keep_components == "clicked"
     what = (settings.min_mask_region_area, settings.keep_components)
-    for index, (rle, clicks) in enumerate(zip(masks.rles, clicks_xy_px, strict=True)):
-        key = (rle.digest, what, tuple(clicks) if by_click else ())
-        new = worked_out.reshaped.get(key)
-        if new is None:
-            counts = _clean_one(rle.counts, masks.image_hw, settings, clicks)
-            new = Reshaped.of(rle, counts)
-            worked_out.reshaped.put(key, new)
-        if new.rle is not None:
-            rles[index], boxes[index] = new.rle, new.box_xyxy_px
+    keys = [
+        (rle.digest, what, tuple(clicks) if by_click else ())
+        for rle, clicks in zip(masks.rles, clicks_xy_px, strict=True)
+    ]
+    found = [worked_out.reshaped.get(key) for key in keys]
+    new = [index for index, reshaped in enumerate(found) if reshaped is None]
+    all_counts = [masks.rles[index].counts for index in new]
+    if settings.min_mask_region_area > 0:
+        all_counts = remove_small_regions(all_counts, masks.image_hw, settings.min_mask_region_area)
+    for index, counts in zip(new, all_counts, strict=True):
+        chosen = _chosen_regions(
+            counts, masks.image_hw, settings.keep_components, clicks_xy_px[index]
+        )
+        reshaped = Reshaped.of(masks.rles[index], chosen)
+        worked_out.reshaped.put(keys[index], reshaped)
+        found[index] = reshaped
+    rles, boxes = list(masks.rles), masks.boxes_xyxy_px.copy()
+    for index, reshaped in enumerate(found):
+        if reshaped is not None and reshaped.rle is not None:
+            rles[index], boxes[index] = reshaped.rle, reshaped.box_xyxy_px
     return replace(masks, rles=tuple(rles), boxes_xyxy_px=boxes)
 
 
@@ -144,16 +155,12 @@ def _settle_overlap(masks: MaskSet, rule: OverlapRule) -> MaskSet:
     return settled.select(lives)
 
 
-def _clean_one(
-    counts: Counts, image_hw: tuple[int, int], settings: CleaningSettings, clicks: Sequence[PointXy]
+def _chosen_regions(
+    counts: Counts, image_hw: tuple[int, int], rule: ComponentRule, clicks: Sequence[PointXy]
 ) -> Counts:
-    if settings.min_mask_region_area > 0:
-        counts = remove_small_regions(counts, image_hw, settings.min_mask_region_area)
-    if settings.keep_components == "clicked" and clicks:
+    if rule == "clicked" and clicks:
         return keep_clicked_regions(counts, image_hw, clicks)
-    if settings.keep_components != "all":
-        return keep_largest_region(counts, image_hw)
-    return counts
+    return counts if rule == "all" else keep_largest_region(counts, image_hw)
 
 
 def _own_click(point_xy_px: npt.NDArray[np.float64]) -> list[PointXy]:

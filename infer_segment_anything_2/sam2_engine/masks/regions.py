@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import count, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from infer_segment_anything_2.sam2_engine.masks.rle import (
     cut_at_columns,
     ragged_places,
     runs_of_ones,
+    without_doubles,
 )
 
 __all__ = [
@@ -26,6 +28,9 @@ __all__ = [
 ]
 
 PointXy = tuple[float, float]
+
+# Masks are cleaned together until they have so many: few steps, in about 50 MB.
+_PIECES_AT_ONCE = 2**18
 
 
 class Regions(NamedTuple):
@@ -55,8 +60,14 @@ def find_regions(counts: Counts, image_hw: tuple[int, int], *, of_ones: bool = T
     >>> find_regions(np.array([0, 1, 3, 1, 1], np.uint32), (2, 3)).areas_px.tolist()
     [1, 1]
     """
-    height = image_hw[0]
-    starts, ends = runs_of_ones(counts) if of_ones else _runs_of_zeros(counts)
+    runs = runs_of_ones(counts) if of_ones else _runs_of_zeros(counts)
+    return _regions_of_runs(*runs, image_hw[0])
+
+
+def _regions_of_runs(
+    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], height: int
+) -> Regions:
+    """Finds the regions that runs make: in columns of some height, as many as are needed."""
     starts, ends, column = cut_at_columns(starts, ends, height)
     # Keys order pieces by column, then by row, with a gap between columns: a search for a piece's
     # rows in the next column never leaves that column.
@@ -74,30 +85,74 @@ def find_regions(counts: Counts, image_hw: tuple[int, int], *, of_ones: bool = T
     return Regions(starts, ends, region_of_piece, areas_px)
 
 
-def remove_small_regions(counts: Counts, image_hw: tuple[int, int], least_area_px: int) -> Counts:
+def remove_small_regions(
+    masks: Sequence[Counts], image_hw: tuple[int, int], least_area_px: int
+) -> list[Counts]:
     """Fills small holes and then removes small islands, as Meta's `remove_small_regions`.
 
-    A hole is any region of the background, also one at the picture's edge. Where all islands are
-    too small, the largest stays.
+    A hole is any region of the background, also one at the picture's edge. Where all islands of a
+    mask are too small, the largest stays.
 
     Args:
-        counts: Run lengths of the mask.
+        masks: Run lengths of masks of one picture.
         image_hw: Height and width of the picture.
         least_area_px: Regions of fewer pixels are small.
 
     Returns:
-        The new run lengths; `counts` itself when nothing was small.
+        The new run lengths of each; the very same array where nothing was small.
     """
-    holes = find_regions(counts, image_hw, of_ones=False)
-    is_small = holes.areas_px < least_area_px
-    if is_small.any():
-        is_filled = is_small[holes.region_of_piece]
-        counts = _with_flipped(counts, holes.starts[is_filled], holes.ends[is_filled], image_hw)
-    islands = find_regions(counts, image_hw)
+    cleaned: list[Counts] = []
+    group: list[Counts] = []
+    n_pieces = 0
+    for counts in masks:
+        group.append(counts)
+        n_pieces += counts.size + image_hw[1]
+        if n_pieces >= _PIECES_AT_ONCE:
+            cleaned += _without_small_regions(group, image_hw, least_area_px)
+            group, n_pieces = [], 0
+    return cleaned + _without_small_regions(group, image_hw, least_area_px)
+
+
+def _without_small_regions(
+    masks: Sequence[Counts], image_hw: tuple[int, int], least_area_px: int
+) -> list[Counts]:
+    """Cleans some masks together: as one mask of a wide picture, with a column between them."""
+    if not masks:
+        return []
+    height, width = image_hw
+    stride = height * (width + 1)
+    holes = _regions_of_runs(*_side_by_side(map(_runs_of_zeros, masks), stride), height)
+    is_filled = (holes.areas_px < least_area_px)[holes.region_of_piece]
+    filled = np.concatenate([holes.starts[is_filled], holes.ends[is_filled]])
+    starts, ends = _side_by_side(map(runs_of_ones, masks), stride)
+    changes = without_doubles(np.sort(np.concatenate([starts, ends, filled])))
+    islands = _regions_of_runs(changes[::2], changes[1::2], height)
     is_small = islands.areas_px < least_area_px
-    if is_small.any() and is_small.all():
-        is_small[islands.areas_px.argmax()] = False
-    return _keep(counts, image_hw, islands, ~is_small)
+    # Regions are numbered from left to right, so those of a mask follow each other.
+    mask_of_region = np.empty(is_small.size, np.int64)
+    mask_of_region[islands.region_of_piece] = islands.starts // stride
+    bounds = np.searchsorted(mask_of_region, np.arange(len(masks) + 1))
+    for first, end in pairwise(bounds.tolist()):
+        if first < end and is_small[first:end].all():
+            is_small[first + islands.areas_px[first:end].argmax()] = False
+    is_gone = is_small[islands.region_of_piece]
+    gone = np.concatenate([islands.starts[is_gone], islands.ends[is_gone]])
+    changes = without_doubles(np.sort(np.concatenate([changes, gone])))
+    bounds = np.searchsorted(changes, stride * np.arange(len(masks) + 1))
+    cleaned = list(masks)
+    for index in np.unique(np.concatenate([filled, gone]) // stride).tolist():
+        own = changes[bounds[index] : bounds[index + 1]] - index * stride
+        cleaned[index] = counts_from_changes(own, height * width)
+    return cleaned
+
+
+def _side_by_side(
+    runs: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]], stride: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Places runs of several masks in one picture, `stride` positions from each to the next."""
+    shifted = [(starts + at, ends + at) for at, (starts, ends) in zip(count(0, stride), runs)]
+    starts, ends = (np.concatenate(column) for column in zip(*shifted, strict=True))
+    return starts, ends
 
 
 def keep_largest_region(counts: Counts, image_hw: tuple[int, int]) -> Counts:

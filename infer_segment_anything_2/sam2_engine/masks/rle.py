@@ -23,6 +23,7 @@ __all__ = [
     "place_in_image",
     "ragged_places",
     "runs_of_ones",
+    "without_doubles",
 ]
 
 Counts = npt.NDArray[np.uint32]
@@ -71,13 +72,23 @@ def counts_from_changes(changes: npt.NDArray[np.int64], n_pixels: int) -> Counts
     >>> counts_from_changes(np.array([1, 3, 3, 4]), 6).tolist()
     [1, 3, 2]
     """
-    if changes.size > 1 and not np.all(changes[1:] > changes[:-1]):
-        group_starts = np.flatnonzero(np.diff(changes, prepend=-1))
-        odd = np.diff(group_starts, append=changes.size) % 2 == 1
-        changes = changes[group_starts[odd]]
+    changes = without_doubles(changes)
     edges = np.empty(np.searchsorted(changes, n_pixels) + 2, np.int64)
     edges[0], edges[1:-1], edges[-1] = 0, changes[: edges.size - 2], n_pixels
     return (edges[1:] - edges[:-1]).astype(np.uint32)
+
+
+def without_doubles(changes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The places of ascending changes that are named an odd number of times, each once.
+
+    >>> without_doubles(np.array([1, 3, 3, 4, 4, 4])).tolist()
+    [1, 4]
+    """
+    if changes.size < 2 or np.all(changes[1:] > changes[:-1]):
+        return changes
+    group_starts = np.flatnonzero(np.diff(changes, prepend=changes[0] - 1))
+    odd = np.diff(group_starts, append=changes.size) % 2 == 1
+    return changes[group_starts[odd]]
 
 
 def decode(counts: Counts, image_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:

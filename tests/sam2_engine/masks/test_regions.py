@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
+from infer_segment_anything_2.sam2_engine.masks import regions as regions_module
 from infer_segment_anything_2.sam2_engine.masks.regions import (
     find_regions,
     keep_clicked_regions,
@@ -45,19 +48,42 @@ class TestRemoveSmallRegions:
     @pytest.mark.parametrize("least_area_px", [1, 2, 3, 9, 40, 10_000])
     def test_equals_metas_rule_on_drawn_masks(self, mask: Mask, least_area_px: int) -> None:
         image_hw = (mask.shape[0], mask.shape[1])
-        cleaned = remove_small_regions(encode(mask), image_hw, least_area_px)
+        (cleaned,) = remove_small_regions([encode(mask)], image_hw, least_area_px)
         assert np.array_equal(decode(cleaned, image_hw), slow_remove_small(mask, least_area_px))
 
     @settings(max_examples=40, deadline=None)
     @given(some_masks, st.integers(1, 20))
     def test_equals_metas_rule_on_any_mask(self, mask: Mask, least_area_px: int) -> None:
         image_hw = (mask.shape[0], mask.shape[1])
-        cleaned = remove_small_regions(encode(mask), image_hw, least_area_px)
+        (cleaned,) = remove_small_regions([encode(mask)], image_hw, least_area_px)
         assert np.array_equal(decode(cleaned, image_hw), slow_remove_small(mask, least_area_px))
 
     def test_returns_the_same_array_where_nothing_is_small(self) -> None:
         counts = encode(np.hypot(*(np.indices((40, 40)) - 20)) < 15)
-        assert remove_small_regions(counts, (40, 40), 100) is counts
+        assert remove_small_regions([counts], (40, 40), 100)[0] is counts
+
+    @pytest.mark.parametrize("at_once", [1, 60, 2**18])
+    @settings(max_examples=25, deadline=None)
+    @given(
+        masks=hnp.arrays(bool, st.tuples(*[st.integers(1, 7)] * 3)),
+        least_area_px=st.integers(1, 9),
+    )
+    def test_of_several_masks_are_those_of_each(
+        self, at_once: int, masks: npt.NDArray[np.bool_], least_area_px: int
+    ) -> None:
+        image_hw = (masks.shape[1], masks.shape[2])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(regions_module, "_PIECES_AT_ONCE", at_once)
+            together = remove_small_regions(
+                [encode(mask) for mask in masks], image_hw, least_area_px
+            )
+        assert len(together) == len(masks)
+        for mask, cleaned in zip(masks, together, strict=True):
+            assert np.array_equal(decode(cleaned, image_hw), slow_remove_small(mask, least_area_px))
+            assert np.array_equal(cleaned, encode(decode(cleaned, image_hw)))
+
+    def test_of_no_masks_are_none(self) -> None:
+        assert remove_small_regions([], (4, 4), 3) == []
 
 
 class TestKeepLargestRegion:
