@@ -1,11 +1,18 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.networks import Generators
+from infer_segment_anything_2.sam2_engine.decoder.mask_decoder import PreparedImage
+from infer_segment_anything_2.sam2_engine.everything.generation import search
+from tests.networks import Generators, Image
 from tests.sam2_engine.everything.small_grids import LENIENT, PICTURE, ShortOfMemory, check_equal
+
+CORNER = ((5.0, 5.0), (50.0, 5.0), (50.0, 30.0), (5.0, 30.0))  # in the first crop alone
+OUTSIDE = ((400.0, 5.0), (450.0, 5.0), (450.0, 30.0))
+CENTRE, NO_POINTS = np.full((1, 2), 0.5), np.empty((0, 2))
 
 
 class TestGenerate:
@@ -35,6 +42,31 @@ class TestGenerate:
         left = counts[1:7]
         assert list(left) == sorted(left, reverse=True)
         assert counts.after_crop_nms == len(result.masks)
+
+    @pytest.mark.parametrize(
+        ("asked", "encoded_hw"),
+        [
+            pytest.param({"region_of_interest": (CORNER,)}, [(100, 150), (67, 92)], id="a region"),
+            pytest.param({"point_grids": (CENTRE, NO_POINTS)}, [(100, 150)], id="no grid of crops"),
+            pytest.param(
+                {"point_grids": (NO_POINTS, CENTRE)}, [(67, 92)] * 4, id="no grid of the picture"
+            ),
+            pytest.param({"region_of_interest": (OUTSIDE,)}, [], id="no point at all"),
+        ],
+    )
+    def test_encodes_no_crop_in_which_no_point_lies(
+        self, nano: Generators, asked: dict[str, Any], encoded_hw: list[tuple[int, int]]
+    ) -> None:
+        sizes: list[tuple[int, ...]] = []
+
+        def embed(image_rgb_hwc: Image) -> PreparedImage:
+            sizes.append(image_rgb_hwc.shape[:2])
+            return nano.embed(image_rgb_hwc)
+
+        settings = replace(LENIENT, crop_n_layers=1, **asked)
+        found = search(embed, nano.decoder, PICTURE, settings)
+        assert sizes == encoded_hw
+        assert len(found.filtered(settings).masks) > 0 or not sizes
 
     def test_leaves_the_process_as_it_was(self, nano: Generators) -> None:
         image = PICTURE.copy()
