@@ -9,15 +9,18 @@ threads, are what to compare on a machine that does other things too.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks.automatic_masks import describe_machine
 from benchmarks.common import Image, load_picture, network_named
 from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.everything.candidates import GenerationResult
@@ -38,6 +41,7 @@ def main() -> None:
     parser.add_argument("--picture", default="coffee", help="a file, or a name in skimage.data")
     parser.add_argument("--megapixels", type=float, default=0.0, help="scales the picture")
     parser.add_argument("--points-per-side", type=int, default=32)
+    parser.add_argument("--output", type=Path, help="a JSON file with the figures")
     arguments = parser.parse_args()
     picture = load_picture(arguments.picture, arguments.megapixels)
     network = network_named(arguments.network)
@@ -69,7 +73,11 @@ def main() -> None:
             path = str(Path(folder) / "weights.pt")
             torch.save({"model": network.state_dict()}, path)
         model = load_model(name, path, device=torch.device("cpu"))
-        print_table(Engine(model), Engine(model, candidate_bytes=0), picture, steps)
+        rows = print_table(Engine(model), Engine(model, candidate_bytes=0), picture, steps)
+    if arguments.output is not None:
+        of_run = {key: value for key, value in vars(arguments).items() if key != "output"}
+        report = {"machine": describe_machine(), "arguments": of_run, "rows": rows}
+        arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def print_table(
@@ -77,8 +85,9 @@ def print_table(
     keeping_nothing: Engine,
     picture: Image,
     steps: list[tuple[str, GridSettings, CleaningSettings | None]],
-) -> None:
-    """Run each step on both engines."""
+) -> list[dict[str, Any]]:
+    """Run each step on both engines; returns the figures of each."""
+    rows: list[dict[str, Any]] = []
     for engine in (keeping, keeping_nothing):
         engine.embed(picture)
     print("| | masks | new search s (CPU s) | kept s (CPU s) | times faster (CPU) | equal |")
@@ -93,6 +102,18 @@ def print_table(
             f"| {kept_s[0]:.3f} ({kept_s[1]:.3f}) | {ratio} | {verdict(kept, fresh)} |",
             flush=True,
         )
+        rows.append(
+            {
+                "step": told,
+                "masks": len(kept.masks),
+                "new_s": fresh_s[0],
+                "new_cpu_s": fresh_s[1],
+                "kept_s": kept_s[0],
+                "kept_cpu_s": kept_s[1],
+                "equal": verdict(kept, fresh),
+            }
+        )
+    return rows
 
 
 def timed(run: Callable[[], GenerationResult]) -> tuple[GenerationResult, tuple[float, float]]:
