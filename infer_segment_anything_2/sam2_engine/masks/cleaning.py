@@ -115,22 +115,22 @@ def _reshaped(
         (rle.digest, what, tuple(clicks) if by_click else ())
         for rle, clicks in zip(masks.rles, clicks_xy_px, strict=True)
     ]
-    found = [worked_out.reshaped.get(key) for key in keys]
-    new = [index for index, reshaped in enumerate(found) if reshaped is None]
-    all_counts = [masks.rles[index].counts for index in new]
+    known = {key: found for key in keys if (found := worked_out.reshaped.get(key)) is not None}
+    new = {key: index for index, key in enumerate(keys) if key not in known}
+    all_counts = [masks.rles[index].counts for index in new.values()]
     if settings.min_mask_region_area > 0:
         all_counts = remove_small_regions(all_counts, masks.image_hw, settings.min_mask_region_area)
-    for index, counts in zip(new, all_counts, strict=True):
+    for (key, index), counts in zip(new.items(), all_counts, strict=True):
         chosen = _chosen_regions(
             counts, masks.image_hw, settings.keep_components, clicks_xy_px[index]
         )
-        reshaped = Reshaped.of(masks.rles[index], chosen)
-        worked_out.reshaped.put(keys[index], reshaped)
-        found[index] = reshaped
+        known[key] = Reshaped.of(masks.rles[index], chosen)
+        worked_out.reshaped.put(key, known[key])
     rles, boxes = list(masks.rles), masks.boxes_xyxy_px.copy()
-    for index, reshaped in enumerate(found):
-        if reshaped is not None and reshaped.rle is not None:
-            rles[index], boxes[index] = reshaped.rle, reshaped.box_xyxy_px
+    for index, key in enumerate(keys):
+        rle, box = known[key]
+        if rle is not None:
+            rles[index], boxes[index] = rle, box
     return replace(masks, rles=tuple(rles), boxes_xyxy_px=boxes)
 
 

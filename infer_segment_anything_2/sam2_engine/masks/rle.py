@@ -88,7 +88,7 @@ def without_doubles(changes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return changes
     group_starts = np.flatnonzero(np.diff(changes, prepend=changes[0] - 1))
     odd = np.diff(group_starts, append=changes.size) % 2 == 1
-    return changes[group_starts[odd]]
+    return np.asarray(changes[group_starts[odd]])
 
 
 def decode(counts: Counts, image_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:

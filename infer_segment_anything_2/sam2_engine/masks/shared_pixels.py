@@ -77,6 +77,8 @@ class SharedPixels:
     def keep(self, pairs: PairsOfMasks) -> None:
         """Remembers what was counted."""
         new = pairs.counted()
+        if not new.keys.size:
+            return
         with self._lock:
             keys, first = np.unique(
                 np.concatenate([pairs.book.known.keys, new.keys]), return_index=True

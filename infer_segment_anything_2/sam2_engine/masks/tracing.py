@@ -48,8 +48,8 @@ def counts_from_logits(
     left, top = crop_xy_px
     columns = upsampling.columns
     is_high = logits_hw > mask_threshold - _ROUNDING * abs(mask_threshold)
-    first_row, end_row = _reach(is_high.any(axis=1))
-    first_column, end_column = _reach(is_high.any(axis=0))
+    first_row, end_row = _reach(np.flatnonzero(is_high.any(axis=1)), len(is_high))
+    first_column, end_column = _reach(np.flatnonzero(is_high.any(axis=0)), is_high.shape[1])
     samples_wh = np.ascontiguousarray(logits_hw[first_row:end_row].T)
     last = samples_wh.shape[0] - 1
     columns_at_once = max(1, _SAMPLES_AT_ONCE // max(1, samples_wh.shape[1]))
@@ -65,15 +65,14 @@ def counts_from_logits(
     return counts_from_changes(np.concatenate(changes), image_hw[0] * image_hw[1])
 
 
-def _reach(is_high: npt.NDArray[np.bool_]) -> tuple[int, int]:
+def _reach(high: npt.NDArray[np.int64], n_samples: int) -> tuple[int, int]:
     """The first and one past the last sample of a line that matter: high ones and their neighbours.
 
     So beyond them, and at each end that is not the line's own, all is low. Nothing high: (0, 0).
     """
-    high = np.flatnonzero(is_high)
     if not high.size:
         return 0, 0
-    return max(int(high[0]) - 1, 0), min(int(high[-1]) + 2, is_high.size)
+    return max(int(high[0]) - 1, 0), min(int(high[-1]) + 2, n_samples)
 
 
 def _changes_down_lines(

@@ -88,7 +88,7 @@ class TestClean:
             for rule in ("all", "largest", "clicked"):
                 settings = CleaningSettings(
                     min_mask_region_area=least,
-                    keep_components=rule,  # type: ignore[arg-type]
+                    keep_components=rule,
                 )
                 masks = mask_set(self.HOLED, self.BLOB, self.HOLED, self.HOLED)
                 clicks = [[(15.0, 0.0)], [(15.0, 0.0)], [(3.0, 3.0)], []]

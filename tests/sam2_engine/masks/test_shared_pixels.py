@@ -70,7 +70,7 @@ class TestSharedPixels:
         counted: list[int] = []
         count = MaskRuns.intersections_px
 
-        def noted(runs: MaskRuns, one: object, others: np.ndarray) -> object:  # type: ignore[type-arg]
+        def noted(runs: MaskRuns, one: object, others: np.ndarray) -> object:
             counted.append(len(others))
             return count(runs, one, others)  # type: ignore[arg-type]
 
