@@ -37,7 +37,7 @@ from infer_segment_anything_2.sam2_engine.prompted.windows import (
 )
 from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
 
-__all__ = ["Embed", "Look", "Looking", "Seen", "drawn_in"]
+__all__ = ["Embed", "Look", "Looking", "Seen", "drawn_in", "mask_in_window"]
 
 Embed = Callable[[npt.NDArray[np.uint8], bool], PreparedImage]
 """Gives the features of a window's pixels; the flag says whether to remember them."""
@@ -175,7 +175,7 @@ def _in_window(look: Look, window: Window, image_hw: tuple[int, int]) -> ObjectP
     ]
     box = prompt.box_xyxy_px
     mask = (
-        _stretched_into(prompt.mask, window, image_hw)
+        mask_in_window(prompt.mask, window, image_hw)
         if look.mask is None
         else PromptMask(drawn_in(window, look.mask))
     )
@@ -188,7 +188,7 @@ def _in_window(look: Look, window: Window, image_hw: tuple[int, int]) -> ObjectP
     )
 
 
-def _stretched_into(
+def mask_in_window(
     mask: PromptMask | None, window: Window, image_hw: tuple[int, int]
 ) -> PromptMask | None:
     """The part of a mask prompt that lies in a window, in the window's pixels; None for nothing."""

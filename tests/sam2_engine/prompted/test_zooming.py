@@ -15,6 +15,7 @@ from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
 from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction
 from infer_segment_anything_2.sam2_engine.prompted.windows import window_around
+from infer_segment_anything_2.sam2_engine.prompted.zooming import zoomed
 from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
 
 Image = np.ndarray
@@ -192,6 +193,22 @@ class TestZoom:
                 on_progress=stop_at_third,
             )
         assert calls == [(0, 2), (0, 2), (1, 2)]
+
+    def test_changes_nothing_where_nothing_is_found_in_the_window(
+        self, model: LoadedModel, photo: Image
+    ) -> None:
+        engine = Engine(model)
+        first = engine.predict(engine.embed(photo), [FACE])
+        found = zoomed(
+            engine._decoder,
+            lambda window_hwc, remember: engine.embed(window_hwc, remember=remember),
+            photo,
+            [FACE],
+            first,
+            PredictionSettings(zoom="always", mask_threshold=1000.0),
+        )
+        assert found.ranked[0].rles == first.ranked[0].rles
+        assert found.ranked[0].predicted_iou == first.ranked[0].predicted_iou
 
     def test_needs_the_picture(self, model: LoadedModel, photo: Image) -> None:
         engine = Engine(model)
