@@ -74,6 +74,20 @@ class TestABox:
             assert ours.predicted_iou == theirs.predicted_iou
             assert ours.crop_boxes_xywh_px[0].tolist() == [left, top, right - left, bottom - top]
 
+    def test_for_one_mask_is_asked_again_with_that_mask_and_a_point_inside(
+        self, model: LoadedModel, photo: Image
+    ) -> None:
+        engine = Engine(model)
+        left, top, right, bottom = window_around(BOX, photo.shape[:2]).box_xyxy_px
+        box = (BOX[0] - left, BOX[1] - top, BOX[2] - left, BOX[3] - top)
+        window = engine.embed(photo[top:bottom, left:right])
+        (once,) = engine.predict(window, [ObjectPrompt(box_xyxy_px=box)]).ranked[0].rles
+        beside = ObjectPrompt(box_xyxy_px=box, mask=PromptMask(once.decode()))
+        (twice,) = engine.predict(window, [beside]).ranked[0].rles
+        found = looked_at(engine, photo, FACE).ranked[0].rles[0].decode()
+        np.testing.assert_array_equal(found[top:bottom, left:right], twice.decode())
+        assert twice != once
+
     def test_of_each_object_stays_in_its_place(self, model: LoadedModel, photo: Image) -> None:
         engine = Engine(model)
         other = ObjectPrompt(box_xyxy_px=(10.0, 150.0, 60.0, 200.0))
