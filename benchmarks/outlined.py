@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from infer_segment_anything_2.prompts import BoxXyxy
 from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle, mask_in_box
+from infer_segment_anything_2.sam2_engine.masks.rle import place_in_image
 from training.opencv import cv2
 from training.photographs import photographs
-from training.prompts import box_of
+from training.prompts import box_of, inner_distance
 from training.scenes import draw_scene
 
 Mask = npt.NDArray[np.bool_]
@@ -23,6 +25,8 @@ Image = npt.NDArray[np.uint8]
 
 BOUNDARY_PX = 3
 _MARGIN_PX = 2 * BOUNDARY_PX
+# Thin is what nowhere is wider than this part of its length.
+_THIN = 1 / 5
 # Bounds of the longer side, in pixels.
 SIZES_PX = (20, 50, 200, 800, 2000)
 # Scenes of 4 x 3 cells: so many cells wide, and where their left upper corners are.
@@ -42,17 +46,24 @@ class Outlined:
         rle: Its mask in the picture.
         box_xyxy_px: Around it, in whole pixels, the last ones included.
         part: Its longer side as a part of the picture's.
+        breadth_px: The diameter of the largest circle in it.
     """
 
     rle: Rle
     box_xyxy_px: BoxXyxy
     part: float
+    breadth_px: float
 
     @property
     def length_px(self) -> float:
         """Its longer side."""
         left, top, right, bottom = self.box_xyxy_px
         return max(right - left, bottom - top) + 1
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether it is nowhere wider than a fifth of its length."""
+        return self.breadth_px <= _THIN * self.length_px
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +82,20 @@ def outlined_photographs() -> Iterator[KnownPicture]:
 
 
 def _outlined(mask_hw: Mask) -> Outlined:
-    x1, y1, x2, y2 = map(float, box_of(mask_hw))
-    height, width = mask_hw.shape
+    return _outlined_in(mask_hw, (0, 0), (mask_hw.shape[0], mask_hw.shape[1]))
+
+
+def _outlined_in(part_hw: Mask, xy_px: tuple[int, int], image_hw: tuple[int, int]) -> Outlined:
+    """An object of a picture, whose mask is drawn in a part of it."""
+    left, top = xy_px
+    x1, y1, x2, y2 = map(float, box_of(part_hw))
+    counts = Rle.from_mask(part_hw).counts
+    part_size = (part_hw.shape[0], part_hw.shape[1])
     return Outlined(
-        Rle.from_mask(mask_hw), (x1, y1, x2, y2), max((x2 - x1) / width, (y2 - y1) / height)
+        Rle(image_hw, place_in_image(counts, part_size, xy_px, image_hw)),
+        (x1 + left, y1 + top, x2 + left, y2 + top),
+        max((x2 - x1) / image_hw[1], (y2 - y1) / image_hw[0]),
+        2 * float(inner_distance(part_hw).max()),
     )
 
 
@@ -113,15 +134,17 @@ def _some_of_each_size(
 ) -> tuple[Outlined, ...]:
     """Objects of a map of labels, so many at most between two of the bounds of sizes."""
     kept: dict[int, list[Outlined]] = {}
-    numbers = np.arange(1, labels_hw.max() + 1)
-    for number in np.random.default_rng(seed).permutation(numbers).tolist():
-        mask_hw = labels_hw == number
-        if not mask_hw.any():  # others hide it
+    image_hw = (labels_hw.shape[0], labels_hw.shape[1])
+    parts = ndimage.find_objects(labels_hw)
+    for place in np.random.default_rng(seed).permutation(len(parts)).tolist():
+        part = parts[place]
+        if part is None:  # others hide it
             continue
-        known = _outlined(mask_hw)
-        size = size_class(known.length_px)
+        rows, columns = part
+        size = size_class(max(rows.stop - rows.start, columns.stop - columns.start))
         if size is not None and len(kept.setdefault(size, [])) < most:
-            kept[size].append(known)
+            mask_hw = labels_hw[part] == place + 1
+            kept[size].append(_outlined_in(mask_hw, (columns.start, rows.start), image_hw))
     return tuple(known for size in sorted(kept) for known in kept[size])
 
 

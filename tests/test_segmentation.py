@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from infer_segment_anything_2.parameters import PRESETS, ROWS, Parameters, Preset
 from infer_segment_anything_2.prompts import ObjectPrompt
+from infer_segment_anything_2.sam2_engine.masks.mask_set import Rle
 from infer_segment_anything_2.sam2_engine.masks.regions import find_regions
 from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.segmentation import Segmenter
-from tests.discs import CENTRES_XY, HEIGHT, PICTURE, QUICK, WIDTH, run
+from tests.discs import CENTRES_XY, HEIGHT, PICTURE, QUICK, RADIUS, WIDTH, run
 
 
 def region_areas(segmentation: Segmentation, *, of_ones: bool) -> list[list[int]]:
@@ -196,6 +199,21 @@ def test_looks_closer_at_a_small_box(segmenter: Segmenter) -> None:
     _, _, width, height = closer.to_dict()["masks"][0]["crop_box"]
     assert width < WIDTH
     assert height < HEIGHT
+
+
+def test_looks_closer_at_entries_of_every_kind(segmenter: Segmenter) -> None:
+    x, y = CENTRES_XY[0]
+    mask = np.hypot(*(np.indices((HEIGHT, WIDTH)) - np.array([y, x])[:, None, None])) < RADIUS
+    entries = [
+        {"box": [16, 16, 54, 54]},
+        {"points": [x + 10, y]},
+        {"mask": Rle.from_mask(mask).to_coco()},
+    ]
+    found = run(segmenter, input_objects=json.dumps(entries), zoom="always")
+    for record in found.to_dict()["masks"]:
+        left, top, width, height = record["crop_box"]
+        assert width < WIDTH and height < HEIGHT
+        assert left <= x < left + width and top <= y < top + height
 
 
 def test_sharpens_small_masks_of_everything(segmenter: Segmenter) -> None:

@@ -37,7 +37,7 @@ from infer_segment_anything_2.sam2_engine.prompted.windows import (
 )
 from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
 
-__all__ = ["Embed", "Look", "Looking", "Seen", "drawn_in"]
+__all__ = ["Embed", "Look", "Looking", "Seen", "drawn_in", "mask_in_window"]
 
 Embed = Callable[[npt.NDArray[np.uint8], bool], PreparedImage]
 """Gives the features of a window's pixels; the flag says whether to remember them."""
@@ -57,6 +57,8 @@ class Look:
         window: Where it is asked.
         mask: A mask of the object in pixels of the picture, in place of the prompt's own.
         before: The smaller window that cut the answer, if there was one.
+        gives_back: Whether the answer, with a point deep inside, is put beside the prompt, and that
+            is asked too. Of one rank, and without a mask.
     """
 
     index: int
@@ -65,6 +67,7 @@ class Look:
     window: Window
     mask: Rle | None = None
     before: Window | None = None
+    gives_back: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +157,20 @@ class Looking:
             for group in filter(None, groups):
                 prompts = [_in_window(looks[place], window, self._hw) for place in group]
                 ranked = predict(self.decoder, image, prompts, settings).ranked
-                for row, place in enumerate(group):
+                for row, (place, prompt) in enumerate(zip(group, prompts, strict=True)):
                     answers[place] = [masks.select([row]) for masks in ranked]
+                    if looks[place].gives_back:
+                        answers[place] = [self._given_back(image, prompt, answers[place][0])]
         return answers
+
+    def _given_back(self, image: PreparedImage, prompt: ObjectPrompt, answer: MaskSet) -> MaskSet:
+        """What is answered when the answer stands beside the prompt; the first one for nothing."""
+        if not answer.rles[0].area_px:
+            return answer
+        question = replace(prompt, mask=PromptMask(answer.rles[0].decode()))
+        settings = replace(self.settings, multimask_output=False)
+        (again,) = predict(self.decoder, image, [question], settings).ranked
+        return again if again.rles[0].area_px else answer
 
     @property
     def _hw(self) -> tuple[int, int]:
@@ -175,7 +189,7 @@ def _in_window(look: Look, window: Window, image_hw: tuple[int, int]) -> ObjectP
     ]
     box = prompt.box_xyxy_px
     mask = (
-        _stretched_into(prompt.mask, window, image_hw)
+        mask_in_window(prompt.mask, window, image_hw)
         if look.mask is None
         else PromptMask(drawn_in(window, look.mask))
     )
@@ -188,7 +202,7 @@ def _in_window(look: Look, window: Window, image_hw: tuple[int, int]) -> ObjectP
     )
 
 
-def _stretched_into(
+def mask_in_window(
     mask: PromptMask | None, window: Window, image_hw: tuple[int, int]
 ) -> PromptMask | None:
     """The part of a mask prompt that lies in a window, in the window's pixels; None for nothing."""

@@ -41,8 +41,9 @@ def zoomed(
     """Asks for every object once more, in a window of its own.
 
     A window holds the object's box and its points on the object. Points on the background that lie
-    beyond it are left out. A window that cuts its mask grows, and is asked once more. A window in
-    which nothing is found changes nothing.
+    beyond it are left out. Where a box asks for one mask, the answer in the window is put beside
+    the box as a mask, with a point deep inside, and that is asked too. A window that cuts its mask
+    grows, and is asked once more. A window in which nothing is found changes nothing.
 
     Args:
         decoder: Of the network.
@@ -93,7 +94,9 @@ def _looks(
         if settings.zoom == "auto" and not is_small(extent, image_hw):
             return []
         ranks = tuple(range(len(first.ranked)))
-        return [Look(index, ranks, prompt, window_around(extent, image_hw))]
+        gives_back = prompt.mask is None and len(ranks) == 1
+        window = window_around(extent, image_hw)
+        return [Look(index, ranks, prompt, window, gives_back=gives_back)]
     if settings.zoom == "auto" and prompt.mask is None:  # a size guessed from points
         return []
     looks = []

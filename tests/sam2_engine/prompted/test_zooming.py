@@ -15,6 +15,7 @@ from infer_segment_anything_2.sam2_engine.engine import Engine
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel, load_model
 from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction
 from infer_segment_anything_2.sam2_engine.prompted.windows import window_around
+from infer_segment_anything_2.sam2_engine.prompted.zooming import zoomed
 from infer_segment_anything_2.sam2_engine.settings import PredictionSettings
 
 Image = np.ndarray
@@ -72,6 +73,20 @@ class TestABox:
             assert ours.boxes_xyxy_px[0].tolist() == extent
             assert ours.predicted_iou == theirs.predicted_iou
             assert ours.crop_boxes_xywh_px[0].tolist() == [left, top, right - left, bottom - top]
+
+    def test_for_one_mask_is_asked_again_with_that_mask_and_a_point_inside(
+        self, model: LoadedModel, photo: Image
+    ) -> None:
+        engine = Engine(model)
+        left, top, right, bottom = window_around(BOX, photo.shape[:2]).box_xyxy_px
+        box = (BOX[0] - left, BOX[1] - top, BOX[2] - left, BOX[3] - top)
+        window = engine.embed(photo[top:bottom, left:right])
+        (once,) = engine.predict(window, [ObjectPrompt(box_xyxy_px=box)]).ranked[0].rles
+        beside = ObjectPrompt(box_xyxy_px=box, mask=PromptMask(once.decode()))
+        (twice,) = engine.predict(window, [beside]).ranked[0].rles
+        found = looked_at(engine, photo, FACE).ranked[0].rles[0].decode()
+        np.testing.assert_array_equal(found[top:bottom, left:right], twice.decode())
+        assert twice != once
 
     def test_of_each_object_stays_in_its_place(self, model: LoadedModel, photo: Image) -> None:
         engine = Engine(model)
@@ -192,6 +207,22 @@ class TestZoom:
                 on_progress=stop_at_third,
             )
         assert calls == [(0, 2), (0, 2), (1, 2)]
+
+    def test_changes_nothing_where_nothing_is_found_in_the_window(
+        self, model: LoadedModel, photo: Image
+    ) -> None:
+        engine = Engine(model)
+        first = engine.predict(engine.embed(photo), [FACE])
+        found = zoomed(
+            engine._decoder,
+            lambda window_hwc, remember: engine.embed(window_hwc, remember=remember),
+            photo,
+            [FACE],
+            first,
+            PredictionSettings(zoom="always", mask_threshold=1000.0),
+        )
+        assert found.ranked[0].rles == first.ranked[0].rles
+        assert found.ranked[0].predicted_iou == first.ranked[0].predicted_iou
 
     def test_needs_the_picture(self, model: LoadedModel, photo: Image) -> None:
         engine = Engine(model)
