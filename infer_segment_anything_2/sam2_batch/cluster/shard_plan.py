@@ -91,7 +91,8 @@ class Plan:
         Raises:
             ExportError: That part of the plan cannot be read.
         """
-        table = self._open(shard.part).read_row_group(shard.row_group)
+        # Not in Arrow's threads: see shard_tables.read_rows.
+        table = self._open(shard.part).read_row_group(shard.row_group, use_threads=False)
         return [SourcePicture(**row) for row in table.to_pylist()]
 
     def pictures(self) -> Iterator[SourcePicture]:
