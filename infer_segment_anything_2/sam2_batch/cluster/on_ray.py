@@ -140,7 +140,7 @@ def _connected(choices: RayChoices) -> Iterator[None]:
             "include_dashboard": False,
         }
     try:
-        ray.init(**asked, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(**asked, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # Ray's own are bare ones
         reason = first_line(error)
         if choices.address == "local":
