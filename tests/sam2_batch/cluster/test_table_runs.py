@@ -62,9 +62,11 @@ class TestTables:
         assert (mask["path"], mask["category"]) == (str(photos / "p00.png"), "disc")
 
     def test_a_list_brings_paths_and_prompts_and_a_bad_one_is_a_row(
-        self, photos: Path, tmp_path: Path
+        self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        paths = [str(photos / name) for name in ("p00.png", "p01.png", "p03.png")]
+        paths = [str(photos / name) for name in ("p00.png", "p01.png")]
+        paths.append("p03.png")  # as seen from where the command is run
+        monkeypatch.chdir(photos)
         objects = ['[{"box": [8, 12, 32, 36]}]', None, '[{"box": "no box"}]']
         pq.write_table(
             pa.table({"path": paths, "input_objects": objects}), tmp_path / "keys.parquet"
@@ -72,6 +74,7 @@ class TestTables:
         out = tmp_path / "out"
         assert tables(out, "--list", tmp_path / "keys.parquet", settings=BOX[:3]) == 1
         rows = rows_of(out, "pictures")
+        assert [row["path"] for row in rows] == [*paths[:2], str(photos / "p03.png")]
         assert [row["n_masks"] for row in rows] == [1, 0, 0]
         assert [row["error_kind"] for row in rows] == [None, None, "PromptError"]
 
