@@ -70,11 +70,10 @@ def run_tables(options: argparse.Namespace, parameters: Parameters, prompted: Pr
     )
     undone = _undone(shards, folder, options)
     if not undone:
-        again = "" if options.retry_failed else ", --retry-failed does again what failed"
+        again = "" if options.retry_failed else " --retry-failed does again what failed."
         _say(
             options,
-            f"Nothing is left to do in {folder.place}: {_counted(shards)} were done before{again}."
-            f"\n{_how_to_ask(folder)}",
+            f"Nothing is left to do in {folder.place}.{again}\n{_how_to_ask(folder)}",
         )
         return EXIT_DONE
     return _run(order, undone, folder, options)
@@ -199,9 +198,10 @@ def _chosen(shards: list[Shard], wanted: Sequence[range] | None) -> list[Shard]:
 def _undone(shards: Sequence[Shard], folder: Folder, options: argparse.Namespace) -> list[Shard]:
     done = done_names(folder)
     undone = [shard for shard in shards if shard.file_name not in done]
-    if 0 < len(undone) < len(shards):
+    if len(undone) < len(shards):
         before = [shard for shard in shards if shard.file_name in done]
-        _say(options, f"{_counted(before)} were done before, {_counted(undone)} are left")
+        left = f", {_counted(undone)} are left" if undone else ""
+        _say(options, f"{_counted(before)} were done before{left}")
     if not options.retry_failed:
         return undone
     return undone + [

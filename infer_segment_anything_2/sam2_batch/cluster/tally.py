@@ -8,7 +8,7 @@ from time import monotonic
 
 from tqdm import tqdm
 
-from infer_segment_anything_2.errors import SegmentAnythingError
+from infer_segment_anything_2.errors import SegmentAnythingError, counted
 from infer_segment_anything_2.sam2_batch.cluster.shard_work import ShardDone
 from infer_segment_anything_2.sam2_batch.terminal import duration
 
@@ -101,7 +101,8 @@ class Tally:
         if self._verbose and not self._quiet:
             line = f"shard {done.number}: {done.n_pictures - done.n_failed} done"
             tqdm.write(
-                f"{line}, {done.n_failed} failed, {done.n_masks} masks, {duration(done.seconds)}",
+                f"{line}, {done.n_failed} failed, {counted(done.n_masks, 'mask')}, "
+                f"{duration(done.seconds)}",
                 file=sys.stdout,
             )
         self._judge()
