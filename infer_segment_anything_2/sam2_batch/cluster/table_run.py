@@ -21,7 +21,10 @@ from infer_segment_anything_2.errors import (
     first_line,
 )
 from infer_segment_anything_2.parameters import Parameters
-from infer_segment_anything_2.sam2_batch.cluster.attempts import forget_attempts
+from infer_segment_anything_2.sam2_batch.cluster.attempts import (
+    forget_attempts,
+    forget_done_attempts,
+)
 from infer_segment_anything_2.sam2_batch.cluster.folders import Folder, is_url, open_folder
 from infer_segment_anything_2.sam2_batch.cluster.run_settings import check_settings, run_settings
 from infer_segment_anything_2.sam2_batch.cluster.shard_plan import Plan, Shard, read_picture_list
@@ -69,6 +72,7 @@ def run_tables(options: argparse.Namespace, parameters: Parameters, prompted: Pr
         out, parameters, digest, settings["weights_sha256"], retry_failed=options.retry_failed
     )
     undone = _undone(shards, folder, options)
+    forget_done_attempts(folder, done_names(folder))
     if not undone:
         again = "" if options.retry_failed else " --retry-failed does again what failed."
         _say(
@@ -94,6 +98,7 @@ def _run(order: Order, shards: Sequence[Shard], folder: Folder, options: argpars
                     tally.add(done, is_shown=True)
         except TooManyFailedError as error:
             return complain(error, EXIT_SOME_FAILED)
+    forget_done_attempts(folder, done_names(folder))
     _say(
         options,
         f"{counted(tally.n_done, 'picture')} done, {tally.n_failed} failed, "

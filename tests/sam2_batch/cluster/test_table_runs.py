@@ -138,6 +138,17 @@ class TestResuming:
         assert len({row["path"] for row in rows}) == 6
         assert results(out) == 0  # masks and pictures agree
 
+    def test_a_note_of_a_shard_that_is_done_does_not_stay(
+        self, photos: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        assert tables(out, photos / "p00.png") == 0
+        # Its worker died when the shard was done, before it could remove the note.
+        (out / "attempts" / "000000.json").write_text('{"attempt": 1, "at": "", "deaths": {}}')
+        (out / "attempts" / "000009.json").write_text('{"attempt": 1, "at": "", "deaths": {}}')
+        assert tables(out, photos / "p00.png") == 0
+        assert [note.name for note in (out / "attempts").iterdir()] == ["000009.json"]
+
     def test_only_shards_share_the_work(self, photos: Path, tmp_path: Path) -> None:
         out, whole = tmp_path / "out", tmp_path / "whole"
         tables(whole, photos, "-r")
