@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from PIL import Image
 from skimage import data
 
@@ -32,7 +34,11 @@ from tests.process_tree import family_of
 
 _NANO = ("--model-name", "sam2_demo_nano", "--no-cuda", "--points-per-side", "8")
 _PICTURE_HW = (240, 320)
-_PARTS = ("pictures", "shards", "handing-out", "workers")
+_TINY_HW = (32, 32)
+# One picture of so many has an object; what has none is read, and that is all.
+_TINY_EMPTY = 20
+_TINY_OBJECTS = '[{"box": [4, 4, 28, 28]}]'
+_PARTS = ("pictures", "shards", "handing-out", "tiny", "workers")
 _PAUSE_S = 0.2
 # The part of places that are taken when as many things are thrown at them, 1 - 1/e.
 _TAKEN = 0.632
@@ -52,6 +58,7 @@ class Cost:
         workers_s: CPU seconds of Ray's processes that do shards.
         others_s: CPU seconds of Ray's other processes.
         peak_mb: The most memory that the command's own process had.
+        worker_peak_mb: The most that one of Ray's processes had that do shards.
         wall_s: From the command's start to its end.
     """
 
@@ -59,12 +66,13 @@ class Cost:
     workers_s: float
     others_s: float
     peak_mb: float
+    worker_peak_mb: float
     wall_s: float
 
 
-def run(way: str, pictures: Path, out: Path, *words: str) -> Cost:
+def run(way: str, out: Path, *words: str | Path) -> Cost:
     """Runs `segment` in a process of its own, one thread each, and keeps its books."""
-    call = ["segment", str(pictures), *WAYS[way], "--out", str(out), *_NANO, *words, "--quiet"]
+    call = ["segment", *map(str, words), *WAYS[way], "--out", str(out), *_NANO, "--quiet"]
     return _watched(["-m", "infer_segment_anything_2", *call], out)
 
 
@@ -81,20 +89,22 @@ def _watched(call: Sequence[str], out: Path) -> Cost:
         )
         cpu_s: dict[int, float] = {}
         words_of: dict[int, str] = {}
-        peak_mb = 0.0
+        peaks_mb: dict[int, float] = {}
         while process.poll() is None:
             words_of |= family_of(process.pid)
             for pid in (process.pid, *words_of):
                 cpu_s[pid] = max(cpu_s.get(pid, 0.0), _cpu_s(pid))
-            peak_mb = max(peak_mb, _peak_mb(process.pid))
+                peaks_mb[pid] = max(peaks_mb.get(pid, 0.0), _peak_mb(pid))
             time.sleep(_PAUSE_S)
     wall_s = time.perf_counter() - begun_s
     if process.returncode not in (0, 1):
         raise SystemExit(Path(log.name).read_text())
-    workers_s = sum(cpu_s[pid] for pid, said in words_of.items() if "MapWorker" in said)
+    workers = [pid for pid, said in words_of.items() if "MapWorker" in said]
+    workers_s = sum(cpu_s[pid] for pid in workers)
     command_s = cpu_s[process.pid]
     others_s = sum(cpu_s.values()) - workers_s - command_s
-    return Cost(command_s, workers_s, others_s, peak_mb, wall_s)
+    worker_peak_mb = max((peaks_mb[pid] for pid in workers), default=0.0)
+    return Cost(command_s, workers_s, others_s, peaks_mb[process.pid], worker_peak_mb, wall_s)
 
 
 def _cpu_s(pid: int) -> float:
@@ -123,14 +133,14 @@ def _pictures_per_s(out: Path) -> float:
     return float(n_pictures / seconds)
 
 
-def draw(folder: Path, n_pictures: int) -> Path:
+def draw(folder: Path, n_pictures: int, hw: tuple[int, int] = _PICTURE_HW) -> Path:
     """Windows of a photograph, as pictures."""
     photo = data.coffee()
-    height, width = _PICTURE_HW
+    height, width = hw
     folder.mkdir(parents=True)
     for number in range(n_pictures):
         y, x = 37 * number % (photo.shape[0] - height), 53 * number % (photo.shape[1] - width)
-        Image.fromarray(photo[y : y + height, x : x + width]).save(folder / f"{number:04d}.png")
+        Image.fromarray(photo[y : y + height, x : x + width]).save(folder / f"{number:06d}.png")
     return folder
 
 
@@ -144,7 +154,7 @@ def compare_pictures(root: Path, ways: Sequence[str], few: int, many: int) -> No
         for count, folder in folders.items():
             shards = () if way == "files" else ("--shard-size", "4")
             workers = ("--workers", "1") if way == "ray" else ()
-            costs[count] = run(way, folder, root / f"{way} {count}", *shards, *workers)
+            costs[count] = run(way, root / f"{way} {count}", folder, *shards, *workers)
         cpu_s = {
             count: cost.workers_s if way == "ray" else cost.command_s
             for count, cost in costs.items()
@@ -161,12 +171,17 @@ def compare_pictures(root: Path, ways: Sequence[str], few: int, many: int) -> No
 def _equal(root: Path, way: str, count: int) -> str:
     if way == "files" or not (root / f"tables {count}").exists():
         return "-"
+    return _compared(root / f"tables {count}", root / f"{way} {count}")
+
+
+def _compared(*outs: Path) -> str:
+    """Whether two runs have the same masks and scores, bit for bit."""
     here, there = (
         sorted(
             (row["path"], row["id"], row["rle"], row["predicted_iou"], row["stability_score"])
-            for row in ds.dataset(root / f"{name} {count}" / "masks").to_table().to_pylist()
+            for row in ds.dataset(out / "masks").to_table().to_pylist()
         )
-        for name in ("tables", way)
+        for out in outs
     )
     return f"yes, {len(here)} masks" if here == there else "no"
 
@@ -184,7 +199,7 @@ def compare_shards(root: Path, ways: Sequence[str], counts: Sequence[int]) -> No
             words = ("--shard-size", "1", "--max-failed", "100%")
             workers = ("--workers", "1") if way == "ray" else ()
             out = root / f"{way} empty{count}"
-            cost = run(way, folder, out, *words, *workers)
+            cost = run(way, out, folder, *words, *workers)
             n_shards = len(list((out / "pictures").iterdir()))
             print(
                 f"| {n_shards} | {way} | {cost.wall_s:.1f} | {cost.command_s:.1f} | "
@@ -222,6 +237,38 @@ def compare_handing_out(root: Path, counts: Sequence[int]) -> None:
         )
 
 
+def compare_tiny(root: Path, counts: Sequence[int]) -> None:
+    """What real runs of so many shards take, beside the same pictures in as few as usual.
+
+    The pictures are tiny, and in most of them a detector found nothing, so that they cost little
+    beside their shards.
+    """
+    print(
+        "| pictures | shards | wall s | pictures per s | command CPU s | worker CPU s | Ray CPU s "
+        "| command MB | worker MB | equal |\n|---|---|---|---|---|---|---|---|---|---|"
+    )
+    for count in counts:
+        n_pictures = round(count / _TAKEN)
+        folder = draw(root / f"tiny{count}", n_pictures, _TINY_HW)
+        paths = sorted(map(str, folder.iterdir()))
+        objects = ["[]" if number % _TINY_EMPTY else _TINY_OBJECTS for number in range(n_pictures)]
+        keys = root / f"tiny{count}.parquet"
+        pq.write_table(pa.table({"path": paths, "input_objects": objects}), keys)
+        outs = []
+        for shard_size in ("1", "1000"):
+            out = root / f"tiny{count} {shard_size}"
+            words = ("--shard-size", shard_size, "--workers", "1")
+            cost = run("ray", out, "--list", keys, *words)
+            outs.append(out)
+            print(
+                f"| {n_pictures} | {len(list((out / 'pictures').iterdir()))} | {cost.wall_s:.1f} | "
+                f"{_pictures_per_s(out):.1f} | {cost.command_s:.1f} | {cost.workers_s:.1f} | "
+                f"{cost.others_s:.1f} | {cost.peak_mb:.0f} | {cost.worker_peak_mb:.0f} | "
+                f"{_compared(*outs) if len(outs) > 1 else '-'} |",
+                flush=True,
+            )
+
+
 def compare_workers(root: Path, many: int, repeats: int) -> None:
     """Pictures per second of one and of two workers, from the first shard done to the last."""
     folder = draw(root / "workers", many)
@@ -231,7 +278,7 @@ def compare_workers(root: Path, many: int, repeats: int) -> None:
         for workers in (1, 2):
             words = ("--shard-size", "2", "--workers", str(workers))
             out = root / f"workers{workers} {repeat}"
-            cost = run("ray", folder, out, *words)
+            cost = run("ray", out, folder, *words)
             print(
                 f"| {workers} | {_pictures_per_s(out):.2f} | {cost.workers_s / many:.3f} | "
                 f"{os.getloadavg()[0]:.1f} |",
@@ -256,6 +303,8 @@ def main() -> None:
             compare_shards(Path(folder), arguments.ways, arguments.shards)
         if "handing-out" in arguments.what:
             compare_handing_out(Path(folder), arguments.shards)
+        if "tiny" in arguments.what:
+            compare_tiny(Path(folder), arguments.shards)
         if "workers" in arguments.what:
             compare_workers(Path(folder), arguments.many, arguments.repeats)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 
 from infer_segment_anything_2.errors import ExportError
 from infer_segment_anything_2.sam2_batch.cluster.folders import Folder
 from infer_segment_anything_2.sam2_batch.cluster.shard_plan import Shard
 
-__all__ = ["Attempts", "forget_attempts"]
+__all__ = ["Attempts", "forget_attempts", "forget_done_attempts"]
 
 _FOLDER = "attempts"
 _DEATHS_TO_CONDEMN = 2
@@ -78,6 +79,18 @@ class Attempts:
     def _put(self) -> None:
         note = {"attempt": self._attempt, "at": self._named, "deaths": dict(self._deaths)}
         self._folder.put_text(self._name, json.dumps(note) + "\n")
+
+
+def forget_done_attempts(folder: Folder, done: Collection[str]) -> None:
+    """Removes the notes of shards that are done: whoever did them died before it could.
+
+    Args:
+        folder: Of the run.
+        done: The names of the files of all shards that are done.
+    """
+    for name in folder.names(_FOLDER):
+        if name.replace(".json", ".parquet") in done:
+            folder.remove(f"{_FOLDER}/{name}")
 
 
 def forget_attempts(folder: Folder) -> None:

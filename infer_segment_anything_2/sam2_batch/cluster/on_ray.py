@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -35,11 +36,13 @@ _ENVIRONMENT = {
     # Waiting threads sleep: spinning ones take the cores that other workers wait for.
     "OMP_WAIT_POLICY": "passive",
 }
+_STANDARD_ERROR = 2
+_LEVEL_NAME = "RAY_BACKEND_LOG_LEVEL"
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # At each start Ray tells, as an error, of constructors that the driver holds (ray#53727).
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    _LEVEL_NAME: "fatal",
 }
 
 
@@ -140,7 +143,8 @@ def _connected(choices: RayChoices) -> Iterator[None]:
             "include_dashboard": False,
         }
     try:
-        ray.init(**asked, log_to_driver=False, logging_level=logging.ERROR)
+        with _own_words_left_out():
+            ray.init(**asked, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # Ray's own are bare ones
         reason = first_line(error)
         if choices.address == "local":
@@ -157,6 +161,25 @@ def _connected(choices: RayChoices) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_words_left_out() -> Iterator[None]:
+    """Leaves out what Ray's C++ part says of the variable that keeps it quiet, and nothing else."""
+    sys.stderr.flush()
+    shown = os.dup(_STANDARD_ERROR)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), _STANDARD_ERROR)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(shown, _STANDARD_ERROR)
+            os.close(shown)
+            said.seek(0)
+            for line in said:
+                if _LEVEL_NAME.encode() not in line:
+                    os.write(_STANDARD_ERROR, line)
 
 
 def _quieten() -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from infer_segment_anything_2.errors import ExportError, ParameterError
+from infer_segment_anything_2.errors import ExportError, ParameterError, counted
 from infer_segment_anything_2.sam2_batch.cluster.coco_merging import write_merged_coco
 from infer_segment_anything_2.sam2_batch.cluster.expanding import EXPANDABLE, expand
 from infer_segment_anything_2.sam2_batch.cluster.folders import Folder, is_url, open_folder
@@ -41,7 +41,10 @@ def run_results(options: argparse.Namespace) -> int:
         return _list_errors(folder)
     if options.coco is not None:
         n_images, n_annotations = write_merged_coco(folder, options.coco)
-        sys.stdout.write(f"{n_images} images, {n_annotations} annotations: {options.coco}\n")
+        sys.stdout.write(
+            f"{counted(n_images, 'image')}, {counted(n_annotations, 'annotation')}: "
+            f"{options.coco}\n"
+        )
         return EXIT_DONE
     if options.expand is not None:
         return _expand(folder, options)
@@ -49,10 +52,14 @@ def run_results(options: argparse.Namespace) -> int:
 
 
 def _list_errors(folder: Folder) -> int:
+    n_failed = 0
     for file_name in sorted(done_names(folder)):
         for row in read_rows(folder, PICTURES, file_name, ["path", "error_kind", "error"]):
             if row["error"] is not None:
+                n_failed += 1
                 sys.stdout.write(f"{row['path']}\t{row['error_kind']}\t{row['error']}\n")
+    # Beside the list, which is for other programs too.
+    sys.stderr.write(f"{counted(n_failed, 'picture')} failed\n")
     return EXIT_DONE
 
 
@@ -70,7 +77,9 @@ def _expand(folder: Folder, options: argparse.Namespace) -> int:
             sys.stderr.write(f"{path}: {error}\n")
         n_failed += error is not None
         n_written += error is None
-    sys.stdout.write(f"{n_written} pictures written, {n_failed} failed, in {options.to}\n")
+    sys.stdout.write(
+        f"{counted(n_written, 'picture')} written, {n_failed} failed, in {options.to}\n"
+    )
     return EXIT_SOME_FAILED if n_failed else EXIT_DONE
 
 
@@ -88,9 +97,9 @@ def _check(folder: Folder) -> int:
     strange = done - {shard.file_name for shard in shards}
     troubles += [f"{PICTURES}/{name} belongs to no shard of the plan" for name in sorted(strange)]
     sys.stdout.write(
-        f"{counts['pictures']} of {counts['planned']} pictures in {n_done} of {len(shards)} "
-        f"shards: {counts['pictures'] - counts['failed']} done, {counts['failed']} failed, "
-        f"{counts['masks']} masks\n"
+        f"{counts['pictures']} of {counted(counts['planned'], 'picture')} in {n_done} of "
+        f"{counted(len(shards), 'shard')}: {counts['pictures'] - counts['failed']} done, "
+        f"{counts['failed']} failed, {counted(counts['masks'], 'mask')}\n"
     )
     for line in troubles:
         sys.stderr.write(f"{line}\n")

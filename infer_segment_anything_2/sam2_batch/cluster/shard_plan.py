@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infer_segment_anything_2.errors import ExportError, ParameterError
-from infer_segment_anything_2.sam2_batch.cluster.folders import Folder
+from infer_segment_anything_2.sam2_batch.cluster.folders import Folder, is_url
 from infer_segment_anything_2.sam2_batch.cluster.sources import SourcePicture
 
 __all__ = ["Plan", "Shard", "read_picture_list"]
@@ -91,7 +92,8 @@ class Plan:
         Raises:
             ExportError: That part of the plan cannot be read.
         """
-        table = self._open(shard.part).read_row_group(shard.row_group)
+        # Not in Arrow's threads: see shard_tables.read_rows.
+        table = self._open(shard.part).read_row_group(shard.row_group, use_threads=False)
         return [SourcePicture(**row) for row in table.to_pylist()]
 
     def pictures(self) -> Iterator[SourcePicture]:
@@ -161,6 +163,8 @@ class Plan:
 def read_picture_list(path: str) -> list[SourcePicture]:
     """Reads ``--list``: a Parquet table with the column ``path`` and, if wanted, ``input_objects``.
 
+    A relative path is made absolute: workers of a cluster run in folders of their own.
+
     Raises:
         ParameterError: It cannot be read, or has no such column.
     """
@@ -177,11 +181,16 @@ def read_picture_list(path: str) -> list[SourcePicture]:
             f"--list must be a Parquet table with the column path and, if wanted, input_objects, "
             f"got {path!r}: {error}; write it so, for example with DuckDB or pandas."
         ) from error
-    rows = zip(paths, objects, strict=True)
+    keys = [_absolute(text) if text else "" for text in paths]
+    rows = zip(keys, objects, strict=True)
     found = {key: SourcePicture(key, key.rpartition("/")[2], "", own) for key, own in rows if key}
     if not found:
         raise ParameterError(f"--list must name pictures, got {path!r} without any; add some.")
     return list(found.values())
+
+
+def _absolute(path: str) -> str:
+    return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100 - links stay
 
 
 def _name_of(part: int) -> str:

@@ -226,9 +226,11 @@ def read_rows(
     try:
         if content is None:
             raise FileNotFoundError("there is no such file")
-        rows: list[dict[str, Any]] = pq.read_table(
-            pa.BufferReader(content), columns=None if columns is None else list(columns)
-        ).to_pylist()
+        wanted = None if columns is None else list(columns)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        # Not in Arrow's threads, which pq.read_table takes anyway: one of them that still holds
+        # the content when Python ends aborts the process.
+        rows: list[dict[str, Any]] = file.read(wanted, use_threads=False).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise ExportError(
             f"{folder.place}/{table}/{file_name} must be a table of this run, got: {error}; remove "

@@ -21,7 +21,10 @@ from infer_segment_anything_2.errors import (
     first_line,
 )
 from infer_segment_anything_2.parameters import Parameters
-from infer_segment_anything_2.sam2_batch.cluster.attempts import forget_attempts
+from infer_segment_anything_2.sam2_batch.cluster.attempts import (
+    forget_attempts,
+    forget_done_attempts,
+)
 from infer_segment_anything_2.sam2_batch.cluster.folders import Folder, is_url, open_folder
 from infer_segment_anything_2.sam2_batch.cluster.run_settings import check_settings, run_settings
 from infer_segment_anything_2.sam2_batch.cluster.shard_plan import Plan, Shard, read_picture_list
@@ -69,8 +72,13 @@ def run_tables(options: argparse.Namespace, parameters: Parameters, prompted: Pr
         out, parameters, digest, settings["weights_sha256"], retry_failed=options.retry_failed
     )
     undone = _undone(shards, folder, options)
+    forget_done_attempts(folder, done_names(folder))
     if not undone:
-        _say(options, f"Nothing is left to do in {folder.place}.\n{_how_to_ask(folder)}")
+        again = "" if options.retry_failed else " --retry-failed does again what failed."
+        _say(
+            options,
+            f"Nothing is left to do in {folder.place}.{again}\n{_how_to_ask(folder)}",
+        )
         return EXIT_DONE
     return _run(order, undone, folder, options)
 
@@ -90,6 +98,7 @@ def _run(order: Order, shards: Sequence[Shard], folder: Folder, options: argpars
                     tally.add(done, is_shown=True)
         except TooManyFailedError as error:
             return complain(error, EXIT_SOME_FAILED)
+    forget_done_attempts(folder, done_names(folder))
     _say(
         options,
         f"{counted(tally.n_done, 'picture')} done, {tally.n_failed} failed, "
@@ -196,7 +205,8 @@ def _undone(shards: Sequence[Shard], folder: Folder, options: argparse.Namespace
     undone = [shard for shard in shards if shard.file_name not in done]
     if len(undone) < len(shards):
         before = [shard for shard in shards if shard.file_name in done]
-        _say(options, f"{_counted(before)} of {_counted(shards)} were done before")
+        left = f", {_counted(undone)} are left" if undone else ""
+        _say(options, f"{_counted(before)} were done before{left}")
     if not options.retry_failed:
         return undone
     return undone + [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
+from time import monotonic
 
 from tqdm import tqdm
 
-from infer_segment_anything_2.errors import SegmentAnythingError
+from infer_segment_anything_2.errors import SegmentAnythingError, counted
 from infer_segment_anything_2.sam2_batch.cluster.shard_work import ShardDone
 from infer_segment_anything_2.sam2_batch.terminal import duration
 
@@ -17,6 +17,9 @@ __all__ = ["Tally", "TooManyFailedError"]
 _LEAST_TO_JUDGE = 1000
 _MOST_LINES_OF_ERRORS = 20
 _COMMONEST = 3
+# A worker of which nothing is heard for so many times the longest shard has ended, or died.
+_SHARDS_OF_SILENCE = 3
+_LEAST_SILENCE_S = 60.0
 
 
 class TooManyFailedError(SegmentAnythingError):
@@ -42,9 +45,10 @@ class Tally:
         self._verbose = verbose
         self._kinds: Counter[str] = Counter()
         self._example: dict[str, str] = {}
-        self._workers: set[str] = set()
+        self._heard_s: dict[str, float] = {}
+        self._longest_shard_s = 0.0
         self._n_lines = 0
-        self._begun_s = time.monotonic()
+        self._begun_s = monotonic()
         # None: hidden where standard error is no terminal.
         self._bar = tqdm(total=n_pictures, unit="picture", disable=True if quiet else None)
 
@@ -59,7 +63,14 @@ class Tally:
     @property
     def took(self) -> str:
         """How long it has taken, as a reader has it."""
-        return duration(time.monotonic() - self._begun_s)
+        return duration(monotonic() - self._begun_s)
+
+    @property
+    def n_workers(self) -> int:
+        """How many workers were heard of lately; those that died count no more."""
+        silence_s = max(_LEAST_SILENCE_S, _SHARDS_OF_SILENCE * self._longest_shard_s)
+        since_s = monotonic() - silence_s
+        return sum(heard_s > since_s for heard_s in self._heard_s.values())
 
     def show_one(self) -> None:
         """Moves the bar by one picture of a shard that is not yet done."""
@@ -79,16 +90,19 @@ class Tally:
         self.n_failed += done.n_failed
         self.n_masks += done.n_masks
         self._kinds.update(done.kinds)
-        self._workers.add(done.worker)
+        self._longest_shard_s = max(self._longest_shard_s, done.seconds)
+        if done.worker:  # what had been done before was done by nobody
+            self._heard_s[done.worker] = monotonic()
+        self._bar.set_postfix(failed=self.n_failed, workers=self.n_workers, refresh=False)
         if not is_shown:
             self._bar.update(done.n_pictures)
-        self._bar.set_postfix(failed=self.n_failed, workers=len(self._workers), refresh=False)
         for path, words in done.errors:
             self._complain(path, words)
         if self._verbose and not self._quiet:
             line = f"shard {done.number}: {done.n_pictures - done.n_failed} done"
             tqdm.write(
-                f"{line}, {done.n_failed} failed, {done.n_masks} masks, {duration(done.seconds)}",
+                f"{line}, {done.n_failed} failed, {counted(done.n_masks, 'mask')}, "
+                f"{duration(done.seconds)}",
                 file=sys.stdout,
             )
         self._judge()

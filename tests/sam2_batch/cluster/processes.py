@@ -21,6 +21,13 @@ _POLL_S = 0.05
 HERE = ("--format", "parquet")
 ON_LOCAL_RAY = ("--on", "ray", "--ray-address", "local", "--workers", "2")
 
+_ENVIRONMENT = {
+    # The number of threads decides the last digit of predicted_iou.
+    "OMP_NUM_THREADS": "1",
+    # Ray would have its workers wait for all others of a busy machine.
+    "RAY_worker_niceness": "0",
+}
+
 Process = subprocess.Popen[str]
 
 
@@ -42,10 +49,15 @@ class Processes:
             process.communicate()
 
     def segment(
-        self, *words: str | Path, shard_size: int = 2, environment: dict[str, str] | None = None
+        self,
+        *words: str | Path,
+        shard_size: int | None = 2,
+        settings: tuple[str, ...] = BOX,
+        environment: dict[str, str] | None = None,
     ) -> Process:
-        """``segment`` with a box as prompt and small shards."""
-        call = ("segment", *BOX, "--shard-size", str(shard_size), *words)
+        """``segment`` with a box as prompt and small shards; None for files, which have none."""
+        shards = () if shard_size is None else ("--shard-size", str(shard_size))
+        call = ("segment", *settings, *shards, *words)
         return self.python("-m", "infer_segment_anything_2", *call, environment=environment)
 
     def python(self, *words: str | Path, environment: dict[str, str] | None = None) -> Process:
@@ -53,8 +65,7 @@ class Processes:
         process = subprocess.Popen(
             [sys.executable, *map(str, words)],
             cwd=REPOSITORY,
-            # Ray would have its workers wait for all others of a busy machine.
-            env={**os.environ, "RAY_worker_niceness": "0", **(environment or {})},
+            env={**os.environ, **_ENVIRONMENT, **(environment or {})},
             # In the background of a shell, Ctrl-C is ignored by all that is started there.
             preexec_fn=_heed_interrupts,
             stdin=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,28 @@ def rows_of(out: Path, table: str, without: tuple[str, ...] = ("seconds",)) -> l
     kept = [name for name in files.column_names if name not in without]
     rows: list[dict[str, Any]] = files.select(kept).to_pylist()
     return sorted(rows, key=lambda row: (row["path"], row.get("rank", 0), row.get("id", 0)))
+
+
+def n_masks_as_in_reports(out: Path, files: Path) -> int:
+    """How many masks the tables have; each is, bit for bit, as the report of its picture tells."""
+    n_masks = 0
+    for picture in rows_of(out, "pictures"):
+        if picture["error"] is not None:
+            continue
+        report = (files / picture["name"]).with_suffix("").as_posix() + "_report.json"
+        told = json.loads(Path(report).read_text())
+        masks = [row for row in rows_of(out, "masks") if row["path"] == picture["path"]]
+        assert (picture["height"], picture["width"]) == HW
+        assert picture["n_masks"] == len(masks) == len(told["masks"])
+        for row, record in zip(masks, told["masks"], strict=True):
+            assert row["rle"] == record["segmentation"]["counts"]
+            assert [row["point"]] == record["point_coords"]
+            for key in ("bbox", "area", "crop_box"):
+                assert row[key] == record[key], key
+            for key in ("predicted_iou", "stability_score"):
+                assert np.float32(row[key]) == np.float32(record[key]), key
+        n_masks += len(masks)
+    return n_masks
 
 
 def shard_of(out: Path, name: str) -> int:

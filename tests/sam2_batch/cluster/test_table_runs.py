@@ -9,14 +9,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from infer_segment_anything_2.sam2_batch.command_line import main
 from tests.conftest import REPOSITORY
-from tests.sam2_batch.cluster.runs import BOX, EVERYTHING, results, rows_of, shard_of, tables
+from tests.sam2_batch.cluster.runs import (
+    BOX,
+    EVERYTHING,
+    n_masks_as_in_reports,
+    results,
+    rows_of,
+    shard_of,
+    tables,
+)
 
 
 class TestTables:
@@ -25,24 +32,7 @@ class TestTables:
         assert tables(out, photos, "-r", settings=EVERYTHING) == 1
         call = ["segment", str(photos), "-r", "--format", "report", "--out", str(files)]
         assert main([*call, *EVERYTHING]) == 1
-        n_masks = 0
-        for picture in rows_of(out, "pictures"):
-            if picture["error"] is not None:
-                continue
-            report = (files / picture["name"]).with_suffix("").as_posix() + "_report.json"
-            told = json.loads(Path(report).read_text())
-            masks = [row for row in rows_of(out, "masks") if row["path"] == picture["path"]]
-            assert (picture["height"], picture["width"]) == (64, 80)
-            assert picture["n_masks"] == len(masks) == len(told["masks"])
-            for row, record in zip(masks, told["masks"], strict=True):
-                assert row["rle"] == record["segmentation"]["counts"]
-                assert row["bbox"] == record["bbox"]
-                assert row["area"] == record["area"]
-                assert np.float32(row["predicted_iou"]) == np.float32(record["predicted_iou"])
-                assert [row["point"]] == record["point_coords"]
-                assert row["crop_box"] == record["crop_box"]
-            n_masks += len(masks)
-        assert n_masks > 5
+        assert n_masks_as_in_reports(out, files) > 5
 
     def test_have_a_row_for_what_failed(
         self, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -72,9 +62,11 @@ class TestTables:
         assert (mask["path"], mask["category"]) == (str(photos / "p00.png"), "disc")
 
     def test_a_list_brings_paths_and_prompts_and_a_bad_one_is_a_row(
-        self, photos: Path, tmp_path: Path
+        self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        paths = [str(photos / name) for name in ("p00.png", "p01.png", "p03.png")]
+        paths = [str(photos / name) for name in ("p00.png", "p01.png")]
+        paths.append("p03.png")  # as seen from where the command is run
+        monkeypatch.chdir(photos)
         objects = ['[{"box": [8, 12, 32, 36]}]', None, '[{"box": "no box"}]']
         pq.write_table(
             pa.table({"path": paths, "input_objects": objects}), tmp_path / "keys.parquet"
@@ -82,6 +74,7 @@ class TestTables:
         out = tmp_path / "out"
         assert tables(out, "--list", tmp_path / "keys.parquet", settings=BOX[:3]) == 1
         rows = rows_of(out, "pictures")
+        assert [row["path"] for row in rows] == [*paths[:2], str(photos / "p03.png")]
         assert [row["n_masks"] for row in rows] == [1, 0, 0]
         assert [row["error_kind"] for row in rows] == [None, None, "PromptError"]
 
@@ -144,6 +137,17 @@ class TestResuming:
         assert [row["error"] for row in rows] == [None] * 6
         assert len({row["path"] for row in rows}) == 6
         assert results(out) == 0  # masks and pictures agree
+
+    def test_a_note_of_a_shard_that_is_done_does_not_stay(
+        self, photos: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        assert tables(out, photos / "p00.png") == 0
+        # Its worker died when the shard was done, before it could remove the note.
+        (out / "attempts" / "000000.json").write_text('{"attempt": 1, "at": "", "deaths": {}}')
+        (out / "attempts" / "000009.json").write_text('{"attempt": 1, "at": "", "deaths": {}}')
+        assert tables(out, photos / "p00.png") == 0
+        assert [note.name for note in (out / "attempts").iterdir()] == ["000009.json"]
 
     def test_only_shards_share_the_work(self, photos: Path, tmp_path: Path) -> None:
         out, whole = tmp_path / "out", tmp_path / "whole"
