@@ -30,8 +30,11 @@ from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
 __all__ = ["AdaptivePoints", "Answers", "Cover", "cover_of"]
 
-# So many points must have given a mask before it is taken for all there is in its cells.
-_ENOUGH_VOTES = 10
+# So many points must have given a mask before it is taken for all there is in its cells: one of so
+# many of the grid (32 x 32 points: 30), within bounds. With 10 there, small things on a large ground
+# were lost, each of which a single point gives.
+_POINTS_PER_VOTE = 34
+_LEAST_VOTES, _MOST_VOTES = 10, 30
 # A point votes for a mask when the box of one of its masks has more than this IoU with the mask's.
 _SAME_BOX_IOU = 0.9
 # Of the masks that are alike the best counts. Not the setting: that may change without a search.
@@ -240,7 +243,8 @@ class AdaptivePoints:
             for bits_of in (_inside, _whole)
         )
         gave_kn = _givers(boxes_j4, point_j, kept, len(self._cell_n))
-        is_sure = gave_kn.sum(axis=1) >= _ENOUGH_VOTES
+        share = self._points_per_side**2 // _POINTS_PER_VOTE
+        is_sure = gave_kn.sum(axis=1) >= max(_LEAST_VOTES, min(_MOST_VOTES, share))
         inside_kn = inside_kc[:, self._cell_n]
         is_disputed_kn = self._is_near_dispute(inside_kn & ~gave_kn)
         smallest = inside_kn[:, points].argmax(axis=0)

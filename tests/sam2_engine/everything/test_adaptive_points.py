@@ -233,7 +233,7 @@ class TestSearch:
     def test_is_the_whole_grid_where_nothing_may_be_left_out(
         self, nano: Generators, whole: GenerationResult, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(adaptive_points, "_ENOUGH_VOTES", 10**6)
+        monkeypatch.setattr(adaptive_points, "_LEAST_VOTES", 10**6)
         monkeypatch.setattr(adaptive_points, "_LEAST_NEIGHBOURS", 10**6)
         every = nano.ours(SCENE, ADAPTIVE)
         check_equal(every.masks, whole.masks)
