@@ -31,8 +31,8 @@ from infer_segment_anything_2.sam2_engine.settings import GridSettings
 __all__ = ["AdaptivePoints", "Answers", "Cover", "cover_of"]
 
 # So many points must have given a mask before it is taken for all there is in its cells: one of so
-# many of the grid (32 x 32 points: 30), within bounds. With 10 there, small things on a large ground
-# were lost, each of which a single point gives.
+# many of the grid (32 x 32 points: 30), within bounds. With 10 there, more small things on a large
+# ground were lost, each of which a single point gives.
 _POINTS_PER_VOTE = 34
 _LEAST_VOTES, _MOST_VOTES = 10, 30
 # A point votes for a mask when the box of one of its masks has more than this IoU with the mask's.
