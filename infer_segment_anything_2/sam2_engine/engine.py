@@ -25,7 +25,11 @@ from infer_segment_anything_2.sam2_engine.everything.sharpening import sharpened
 from infer_segment_anything_2.sam2_engine.hardware.memory import is_out_of_memory, out_of_memory
 from infer_segment_anything_2.sam2_engine.hardware.openmp import full_teams
 from infer_segment_anything_2.sam2_engine.image.embedding import Embedding, embed_image
-from infer_segment_anything_2.sam2_engine.image.embedding_cache import EmbeddingCache, image_digest
+from infer_segment_anything_2.sam2_engine.image.embedding_cache import (
+    EmbeddingCache,
+    PictureDigests,
+    image_digest,
+)
 from infer_segment_anything_2.sam2_engine.network.loading import LoadedModel
 from infer_segment_anything_2.sam2_engine.prompted.looking import Embed, Looking
 from infer_segment_anything_2.sam2_engine.prompted.prediction import Prediction, predict
@@ -78,6 +82,7 @@ class Engine:
         self.model = model
         self._decoder = FastMaskDecoder(model.network, dtype=model.precision)
         self._cache: EmbeddingCache[PreparedImage] = EmbeddingCache(cache_bytes)
+        self._digests = PictureDigests()
         self._searches_wide = searches_wide
         self._candidates: EmbeddingCache[Candidates] = EmbeddingCache(
             candidate_bytes, lambda found: found.nbytes
@@ -107,7 +112,7 @@ class Engine:
         Raises:
             DeviceError: The memory does not suffice.
         """
-        digest = f"{image_digest(image_rgb_hwc)}@{input_size_percent}"
+        digest = f"{self._digests.of(image_rgb_hwc)}@{input_size_percent}"
         known = self._cache.get(digest)
         if known is not None:
             return known
@@ -223,7 +228,8 @@ class Engine:
             DeviceError: The memory does not suffice.
         """
         settings = settings or GridSettings()
-        key = f"{image_digest(image_rgb_hwc)}@{input_size_percent} {tiles} {search_key(settings)}"
+        picture = f"{self._digests.of(image_rgb_hwc)}@{input_size_percent}"
+        key = f"{picture} {tiles} {search_key(settings)}"
         found = self._candidates.get(key)
         if found is None or not found.serves(settings):
             found = self.candidates(

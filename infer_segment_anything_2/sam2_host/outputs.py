@@ -23,7 +23,8 @@ from ikomia.dataprocess.io.datadictIO import DataDictIO
 from PIL import Image
 
 from infer_segment_anything_2.errors import ImageError
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
+from infer_segment_anything_2.sam2_engine.masks.rle import draw
 from infer_segment_anything_2.sam2_results.outcome import Segmentation
 from infer_segment_anything_2.sam2_results.painting import paint_labels, paint_overlay
 
@@ -45,6 +46,10 @@ MOST_HOST_BYTES = 4 * 2**30
 
 # A thing, in the host's words, as opposed to background stuff.
 _THING = 0
+# What belongs to a mask, in the masks that the host keeps.
+_WHITE = 255
+# Of a layer: what is made of so many lines of a large picture stays in the processor's cache.
+_ROWS_AT_ONCE = 64
 
 
 class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
@@ -106,7 +111,7 @@ class InstanceMasksIO(dataprocess.CInstanceSegmentationIO):
                 float(y1),
                 float(x2 - x1 + 1),
                 float(y2 - y1 + 1),
-                _black_and_white(masks.rles[index]),
+                draw(masks.rles[index].counts, masks.image_hw, _WHITE),
                 colours[index],
             )
         # Last: adding the first object clears what was there.
@@ -292,15 +297,22 @@ def overlay_rgba(
         left, top = masks.boxes_xyxy_px[:, :2].min(axis=0).astype(int)
         right, bottom = masks.boxes_xyxy_px[:, 2:].max(axis=0).astype(int)
         seen = slice(top, bottom + 1), slice(left, right + 1)
-        layer_hw[seen] = colours.view(np.uint32)[:, 0].take(labels_hw[seen])
+        _colour(labels_hw[seen], colours.view(np.uint32)[:, 0], layer_hw[seen])
     return layer_hw.view(np.uint8).reshape(*labels_hw.shape, 4)
 
 
-def _black_and_white(rle: Rle) -> npt.NDArray[np.uint8]:
-    """A mask as the host keeps it: H x W, 0 or 255."""
-    mask_hw = rle.decode().view(np.uint8)
-    mask_hw *= np.uint8(255)
-    return mask_hw
+def _colour(
+    labels_hw: npt.NDArray[np.integer],
+    colours: npt.NDArray[np.uint32],
+    layer_hw: npt.NDArray[np.uint32],
+) -> None:
+    """Writes the colour of each label; of a single mask, as after a click, in half the time."""
+    if len(colours) == 2:  # the background's 0, and one
+        np.multiply(labels_hw, colours[1], out=layer_hw)
+        return
+    for top in range(0, len(labels_hw), _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        layer_hw[rows] = colours.take(labels_hw[rows])
 
 
 def _renamed(path: Path, suffix: str, extension: str | None = None) -> Path:

@@ -28,10 +28,14 @@ def paint_labels(mask_set: MaskSet) -> npt.NDArray[np.integer]:
     """
     labels_hw = np.zeros(mask_set.image_hw, dtype=_label_type(len(mask_set)))
     areas_px = np.array([rle.area_px for rle in mask_set.rles], dtype=np.int64)
-    for index in np.argsort(areas_px, kind="stable")[::-1].tolist():
+    for place, index in enumerate(np.argsort(areas_px, kind="stable")[::-1].tolist()):
         mask_hw, (left, top) = mask_in_box(mask_set.rles[index])
         height, width = mask_hw.shape
-        labels_hw[top : top + height, left : left + width][mask_hw] = index + 1
+        part_hw = labels_hw[top : top + height, left : left + width]
+        if place == 0:  # the largest, on nothing yet: a product takes a fraction of the time
+            np.multiply(mask_hw, part_hw.dtype.type(index + 1), out=part_hw)
+        else:
+            part_hw[mask_hw] = index + 1
     return labels_hw
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
-from infer_segment_anything_2.sam2_results.painting import instance_colours
+from infer_segment_anything_2.sam2_results.painting import instance_colours, paint_labels
 
 pytestmark = pytest.mark.ikomia
 
@@ -167,3 +167,14 @@ class TestOverlay:
         layer = overlay_rgba(big_and_small, instance_colours(2))
         assert layer.shape == (*IMAGE_HW, 4)
         assert np.array_equal(layer[..., 3] > 0, big_and_small.to_dense().any(axis=0))
+
+    def test_has_the_colour_of_each_label(self, big_and_small: MaskSet) -> None:
+        from infer_segment_anything_2.sam2_host.outputs import overlay_rgba
+
+        for masks in (big_and_small, big_and_small.select(np.array([1]))):
+            colours = np.zeros((len(masks) + 1, 4), np.uint8)
+            colours[1:] = np.concatenate(
+                [instance_colours(len(masks)), np.full((len(masks), 1), 255)], axis=1
+            )
+            layer = overlay_rgba(masks, instance_colours(len(masks)))
+            assert np.array_equal(layer, colours[paint_labels(masks)])

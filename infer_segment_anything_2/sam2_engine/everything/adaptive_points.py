@@ -3,8 +3,9 @@
 A grid is asked in rounds, from coarse to fine. After the first, every point of a round is judged
 by what the earlier rounds gave:
 
-* The smallest mask on the point covers its whole cell of the grid, and many points gave that
-  mask: the point would give it once more. It is left out.
+* The smallest mask on the point covers its whole cell of the grid, many points gave that mask, and
+  none of the point's neighbours on it came near another mask instead: the point would give it once
+  more. It is left out.
 * No mask is on the point, and none of its neighbours came near one. It is left out too.
 * All others are asked.
 
@@ -29,8 +30,11 @@ from infer_segment_anything_2.sam2_engine.settings import GridSettings
 
 __all__ = ["AdaptivePoints", "Answers", "Cover", "cover_of"]
 
-# So many points must have given a mask before it is taken for all there is in its cells.
-_ENOUGH_VOTES = 10
+# So many points must have given a mask before it is taken for all there is in its cells: one of so
+# many of the grid (32 x 32 points: 30), within bounds. With 10 there, more small things on a large
+# ground were lost, each of which a single point gives.
+_POINTS_PER_VOTE = 34
+_LEAST_VOTES, _MOST_VOTES = 10, 30
 # A point votes for a mask when the box of one of its masks has more than this IoU with the mask's.
 _SAME_BOX_IOU = 0.9
 # Of the masks that are alike the best counts. Not the setting: that may change without a search.
@@ -39,14 +43,17 @@ _ALIKE_BOX_IOU = 0.7
 _NEAR_IOU = 0.05
 _NEAR_STABILITY = 0.2
 # Whether anything is near a point is asked of its neighbours in the square that reaches so far,
-# where enough of them were asked: up to four in the second round, up to twelve in the last. Five
-# asks all points outside of masks in the second round. Four asks for a tenth fewer points in
-# photographs, and lost one mask in 18 there.
+# where enough of them were asked: up to four before the last round, up to twelve in it. Five asks
+# all points outside of masks before the last round.
 _REACH = 2
 _LEAST_NEIGHBOURS = 5
+# A neighbour on a mask that did not give it, and whose best predicted IoU misses the threshold by
+# less than this, speaks for something smaller there: coins on a cloth that many points gave.
+_DISPUTING_IOU = 0.2
+_DISPUTE_REACH = 1
 # The logits are hardly finer, and what is kept of each mask grows with the square.
 _MOST_CELLS_PER_SIDE = 128
-_N_ROUNDS = 3
+_N_ROUNDS = 5
 
 
 class Cover(NamedTuple):
@@ -148,7 +155,12 @@ class AdaptivePoints:
         places = np.floor(points_xy_px / np.array([width, height]) * points_per_side)
         self._column_n, self._row_n = places.astype(np.int64).T
         shape = (points_per_side, points_per_side)
+        side = _cells_per_side(points_per_side)
+        self._cell_n = (
+            self._row_n * side // points_per_side * side + self._column_n * side // points_per_side
+        )
         self._is_asked = np.zeros(shape, bool)
+        self._is_disputing = np.zeros(shape, bool)
         self._is_loud = np.zeros(shape, bool)
         self._found: list[tuple[npt.NDArray[np.int64], Answers]] = []
 
@@ -178,13 +190,14 @@ class AdaptivePoints:
             start += len(points)
             where = (self._row_n[points], self._column_n[points])
             self._is_asked[where] = True
-            self._is_loud[where] = self._loud(some)
+            self._is_loud[where] = self._loud(some, _NEAR_IOU)
+            self._is_disputing[where] = self._loud(some, _DISPUTING_IOU)
             self._found.append((points[some.point_k[some.is_candidate_k]], some))
 
-    def _loud(self, answers: Answers) -> npt.NDArray[np.bool_]:
-        """Which points gave a mask, or came near one."""
+    def _loud(self, answers: Answers, near_iou: float) -> npt.NDArray[np.bool_]:
+        """Which points gave a mask, or came near one: so near by the best predicted IoU."""
         settings = self._settings
-        is_loud = answers.best_iou_n > np.float32(settings.pred_iou_thresh - _NEAR_IOU)
+        is_loud = answers.best_iou_n > np.float32(settings.pred_iou_thresh - near_iou)
         least_stability = np.float32(settings.stability_score_thresh - _NEAR_STABILITY)
         is_near = answers.is_candidate_k | (answers.stability_k > least_stability)
         is_loud[answers.point_k[is_near]] = True
@@ -221,54 +234,83 @@ class AdaptivePoints:
         if not kept.size:
             nothing = np.zeros(len(points), bool)
             return nothing, nothing
-        is_sure = _votes(boxes_j4, point_j, kept) >= _ENOUGH_VOTES
-        side = _cells_per_side(self._points_per_side)
-        rows, columns = (
-            at[points] * side // self._points_per_side for at in (self._row_n, self._column_n)
-        )
-        inside, whole = (
+        inside_kc, whole_kc = (
             np.unpackbits(
                 np.concatenate([bits_of(some.cover) for _, some in self._found])[kept],
                 axis=1,
-                count=side**2,
-            )[:, rows * side + columns].astype(bool)
+                count=_cells_per_side(self._points_per_side) ** 2,
+            ).astype(bool)
             for bits_of in (_inside, _whole)
         )
-        smallest = inside.argmax(axis=0)
-        is_covered = whole[smallest, np.arange(len(points))] & is_sure[smallest]
-        return np.asarray(inside.any(axis=0)), np.asarray(is_covered)
+        gave_kn = _givers(boxes_j4, point_j, kept, len(self._cell_n))
+        share = self._points_per_side**2 // _POINTS_PER_VOTE
+        is_sure = gave_kn.sum(axis=1) >= max(_LEAST_VOTES, min(_MOST_VOTES, share))
+        inside_kn = inside_kc[:, self._cell_n]
+        is_disputed_kn = self._is_near_dispute(inside_kn & ~gave_kn)
+        smallest = inside_kn[:, points].argmax(axis=0)
+        is_covered = (
+            whole_kc[smallest, self._cell_n[points]]
+            & is_sure[smallest]
+            & ~is_disputed_kn[smallest, points]
+        )
+        return np.asarray(inside_kn[:, points].any(axis=0)), np.asarray(is_covered)
+
+    def _is_near_dispute(self, is_other_kn: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which points have a neighbour that came near something else than a mask that is on it.
+
+        Args:
+            is_other_kn: For each mask, the points on it that did not give it.
+        """
+        where = (slice(None), self._row_n, self._column_n)
+        flags_khw = np.zeros((len(is_other_kn), *self._is_disputing.shape), bool)
+        flags_khw[where] = is_other_kn
+        flags_khw &= self._is_disputing
+        return np.asarray(_sums_around(flags_khw, _DISPUTE_REACH)[where] > 0)
 
 
 def _round_of(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """In which round each point is due.
 
-    First every second point of every second row; then the middles of the squares that these make,
-    which makes every other point, as on a chessboard; and last the others.
+    First every fourth point of every fourth row; then the middles of the squares that these make;
+    then what makes them every second point of every second row, and again the middles, which makes
+    every other point, as on a chessboard; and last the others.
     """
-    is_even, is_odd = ((rows % 2 == rest) & (columns % 2 == rest) for rest in (0, 1))
-    return np.asarray(np.select([is_even, is_odd], [0, 1], 2))
-
-
-def _sums_around(flags_hw: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.int64]:
-    """How many flags are set in the square that reaches so far around each place."""
-    padded = np.pad(flags_hw.astype(np.int64), reach)
-    window = (2 * reach + 1, 2 * reach + 1)
-    sums: npt.NDArray[np.int64] = np.lib.stride_tricks.sliding_window_view(padded, window).sum(
-        axis=(2, 3)
+    is_fourth, is_middle, is_even, is_odd = (
+        (rows % step == rest) & (columns % step == rest)
+        for step, rest in ((4, 0), (4, 2), (2, 0), (2, 1))
     )
+    return np.asarray(np.select([is_fourth, is_middle, is_even, is_odd], [0, 1, 2, 3], 4))
+
+
+def _sums_around(flags_xhw: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.int64]:
+    """How many flags are set in the square that reaches so far around each place.
+
+    Args:
+        flags_xhw: The last two axes are the grid's.
+        reach: In points.
+    """
+    others = [(0, 0)] * (flags_xhw.ndim - 2)
+    padded = np.pad(flags_xhw.astype(np.int64), [*others, (reach, reach), (reach, reach)])
+    window = (2 * reach + 1, 2 * reach + 1)
+    sums: npt.NDArray[np.int64] = np.lib.stride_tricks.sliding_window_view(
+        padded, window, axis=(-2, -1)
+    ).sum(axis=(-2, -1))
     return sums
 
 
-def _votes(
-    boxes_j4: npt.NDArray[np.int64], point_j: npt.NDArray[np.int64], kept: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """How many points gave a mask with the box of each of the kept ones, or nearly so."""
+def _givers(
+    boxes_j4: npt.NDArray[np.int64],
+    point_j: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.int64],
+    n_points: int,
+) -> npt.NDArray[np.bool_]:
+    """Which points gave a mask with the box of each of the kept ones, or nearly so; k x n."""
     first_xy, last_xy = boxes_j4[:, :2], boxes_j4[:, 2:] + 1
     areas_px = (last_xy - first_xy).prod(axis=1)
-    votes = []
-    for one in kept:
+    gave_kn = np.zeros((len(kept), n_points), bool)
+    for gave_n, one in zip(gave_kn, kept, strict=True):
         sides = np.minimum(last_xy, last_xy[one]) - np.maximum(first_xy, first_xy[one])
         common_px = np.maximum(sides, 0).prod(axis=1)
         is_same = common_px > _SAME_BOX_IOU * (areas_px + areas_px[one] - common_px)
-        votes.append(np.unique(point_j[is_same]).size)
-    return np.array(votes, np.int64)
+        gave_n[point_j[is_same]] = True
+    return gave_kn

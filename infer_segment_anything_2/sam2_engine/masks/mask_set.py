@@ -15,9 +15,9 @@ from infer_segment_anything_2.sam2_engine.masks.rle import (
     area_px,
     compress,
     decode,
+    decode_in_box,
     decompress,
     encode,
-    runs_of_ones,
 )
 
 __all__ = ["MaskSet", "Rle", "mask_in_box"]
@@ -199,17 +199,4 @@ def mask_in_box(rle: Rle) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
         The mask inside its tight box, bool h x w (0 x 0 for an empty mask), and the box's left
         upper pixel (x, y).
     """
-    height = rle.image_hw[0]
-    first, last = runs_of_ones(rle.counts)
-    filled = last > first
-    first, last = first[filled], last[filled]
-    if not len(first):
-        return np.zeros((0, 0), dtype=bool), (0, 0)
-    left, right = int(first[0] // height), int((last[-1] - 1) // height)
-    steps = np.zeros((right - left + 1) * height + 1, dtype=np.int8)
-    steps[first - left * height] += 1
-    steps[last - left * height] -= 1
-    columns = np.cumsum(steps[:-1], dtype=np.int8).view(bool).reshape(-1, height)
-    rows = np.flatnonzero(columns.any(axis=0))
-    top, bottom = int(rows[0]), int(rows[-1])
-    return columns[:, top : bottom + 1].T, (left, top)
+    return decode_in_box(rle.counts, rle.image_hw)

@@ -47,7 +47,10 @@ def drawn_mask(left: int, top: int, right: int, bottom: int) -> Mask:
 
 
 def asked_in(
-    masks: list[Mask], best_iou: float = 0.0, keep: Callable[[int], bool] = lambda _: True
+    masks: list[Mask],
+    best_iou: float = 0.0,
+    keep: Callable[[int], bool] = lambda _: True,
+    unclear: Mask | None = None,
 ) -> list[list[int]]:
     """The rounds in a world where each point gives the smallest mask that it lies on, or nothing.
 
@@ -55,6 +58,7 @@ def asked_in(
         masks: What is there, smallest first; 64 x 64.
         best_iou: What the network says of a mask where there is none.
         keep: Which points of the grid there are.
+        unclear: Where points give no mask though they lie on one.
     """
     kept = [point for point in range(SIDE**2) if keep(point)]
     points_xy_px = make_point_grid(SIDE)[kept].astype(np.float32) * 64
@@ -65,6 +69,8 @@ def asked_in(
         answers = []
         for x, y in points_xy_px[asked].astype(int):
             hit = next((mask for mask in masks if mask[y, x]), None)
+            if unclear is not None and unclear[y, x]:
+                hit = None
             answers.append(answer_of(hit, best_iou))
         adaptive.learn(asked, answers)
         rounds.append([kept[place] for place in asked])
@@ -117,16 +123,16 @@ class TestRounds:
     def test_ask_every_point_once_where_all_are_near_misses(self) -> None:
         rounds = asked_in([], best_iou=0.78)
         assert points_in(rounds) == list(range(SIDE**2))
-        assert [len(some) for some in rounds] == [64, 64, 128]
+        assert [len(some) for some in rounds] == [16, 16, 32, 64, 128]
         assert all(some == sorted(some) for some in rounds)
 
     def test_ask_no_more_where_one_mask_is_everything(self) -> None:
         rounds = asked_in([np.ones((64, 64), bool)])
-        assert [len(some) for some in rounds] == [64, 0, 0]
+        assert [len(some) for some in rounds] == [16, 0, 0, 0, 0]
 
     def test_leave_out_some_where_nothing_is(self) -> None:
         rounds = asked_in([])
-        assert [len(some) for some in rounds[:2]] == [64, 64]
+        assert [len(some) for some in rounds[:4]] == [16, 16, 32, 64]
         # Corners, near which too few were asked.
         assert len(points_in(rounds)) < 2 * 64 + SIDE
 
@@ -144,6 +150,15 @@ class TestRounds:
         column_7 = {row * SIDE + 7 for row in range(SIDE)}
         assert len(asked & column_7) < SIDE
         assert column_7 <= cut_asked
+
+    def test_ask_where_a_point_on_a_mask_came_near_another(self) -> None:
+        everything, coin = np.ones((64, 64), bool), drawn_mask(24, 24, 40, 40)
+        of_coin = {row * SIDE + column for row in range(6, 10) for column in range(6, 10)}
+        around_8_8 = {row * SIDE + column for row in (7, 8, 9) for column in (7, 8, 9)}
+        near = set(points_in(asked_in([everything], best_iou=0.65, unclear=coin)))
+        far = set(points_in(asked_in([everything], best_iou=0.55, unclear=coin)))
+        assert near >= around_8_8
+        assert far & of_coin == {8 * SIDE + 8}
 
     def test_ask_points_that_have_no_neighbours(self) -> None:
         rounds = asked_in([], keep=lambda point: point in (0, 7, 200))
@@ -218,7 +233,7 @@ class TestSearch:
     def test_is_the_whole_grid_where_nothing_may_be_left_out(
         self, nano: Generators, whole: GenerationResult, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(adaptive_points, "_ENOUGH_VOTES", 10**6)
+        monkeypatch.setattr(adaptive_points, "_LEAST_VOTES", 10**6)
         monkeypatch.setattr(adaptive_points, "_LEAST_NEIGHBOURS", 10**6)
         every = nano.ours(SCENE, ADAPTIVE)
         check_equal(every.masks, whole.masks)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from infer_segment_anything_2.sam2_engine.image import embedding_cache
 from infer_segment_anything_2.sam2_engine.image.embedding_cache import (
     EmbeddingCache,
+    PictureDigests,
     image_digest,
     tensor_bytes,
 )
@@ -46,6 +48,42 @@ class TestImageDigest:
     def test_memory_order_does_not(self) -> None:
         image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
         assert image_digest(np.asfortranarray(image)) == image_digest(image)
+
+
+class TestPictureDigests:
+    @pytest.mark.parametrize("limit_bytes", [0, 10**9])
+    def test_are_those_of_the_pixels_whatever_was_seen_before(self, limit_bytes: int) -> None:
+        rng = np.random.default_rng(0)
+        digests = PictureDigests(limit_bytes)
+        tall = rng.integers(0, 256, (900, 700, 3), dtype=np.uint8)  # more than is compared at once
+        last_changed = tall.copy()
+        last_changed[-1, -1, -1] ^= 1
+        pictures = [
+            tall,
+            tall.copy(),
+            last_changed,
+            tall.reshape(700, 900, 3),
+            np.asfortranarray(tall),
+            tall[::2, ::-1],
+            np.zeros((1, 1, 3), np.uint8),
+        ]
+        for place in rng.integers(0, len(pictures), 30):
+            assert digests.of(pictures[place]) == image_digest(pictures[place])
+
+    def test_see_a_pixel_that_changed_in_place(self) -> None:
+        digests, image = PictureDigests(), np.zeros((50, 60, 3), np.uint8)
+        before = digests.of(image)
+        image[49, 59, 2] ^= 1
+        assert digests.of(image) == image_digest(image) != before
+
+    def test_hash_a_picture_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hashed: list[object] = []
+        digests, image = PictureDigests(), np.zeros((50, 60, 3), np.uint8)
+        monkeypatch.setattr(
+            embedding_cache, "image_digest", lambda image: hashed.append(image) or "digest"
+        )
+        assert [digests.of(image.copy()) for _ in range(3)] == ["digest"] * 3
+        assert len(hashed) == 1
 
 
 class TestTensorBytes:

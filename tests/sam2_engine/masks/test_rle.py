@@ -6,13 +6,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
+from infer_segment_anything_2.sam2_engine.masks import rle
 from infer_segment_anything_2.sam2_engine.masks.rle import (
     area_px,
     bounding_box_xyxy_px,
     compress,
     counts_from_changes,
     decode,
+    decode_in_box,
     decompress,
+    draw,
     encode,
     place_in_image,
     runs_of_ones,
@@ -92,6 +95,47 @@ class TestDecode:
         assert decoded.dtype == bool
         assert decoded.flags.c_contiguous
         assert np.array_equal(decoded, mask)
+
+    @ONE_OFF
+    @pytest.mark.parametrize("side_px", [1, 1300])  # a side of more than a megapixel, and wide
+    @pytest.mark.parametrize("value", [1, 255])
+    def test_draws_large_pictures_too(self, mask: Mask, side_px: int, value: int) -> None:
+        padded = np.pad(mask, [(side_px, 0), (0, side_px)])
+        drawn = draw(encode(padded), (padded.shape[0], padded.shape[1]), value)
+        assert drawn.dtype == np.uint8
+        assert drawn.flags.c_contiguous
+        assert np.array_equal(drawn, padded * np.uint8(value))
+
+
+class TestDecodeInBox:
+    @ONE_OFF
+    def test_equals_the_part_of_the_whole(self, mask: Mask) -> None:
+        self.check(encode(mask), mask)
+
+    @given(masks, st.booleans())
+    def test_equals_it_for_any_mask_and_either_way_of_filling(
+        self, mask: Mask, is_wide: bool
+    ) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rle, "_WIDE_PX", 0 if is_wide else 100)
+            self.check(encode(mask), mask)
+
+    @given(st.lists(st.integers(0, 3), min_size=1, max_size=12))
+    def test_takes_runs_of_length_zero(self, lengths: list[int]) -> None:
+        counts = np.array([*lengths, 12 - sum(lengths) % 12], np.uint32)
+        hw = (4, int(counts.sum()) // 4)
+        is_one = np.arange(counts.size) % 2 == 1
+        self.check(counts, np.repeat(is_one, counts).reshape(hw[1], hw[0]).T)
+
+    @staticmethod
+    def check(counts: npt.NDArray[np.uint32], mask: Mask) -> None:
+        part, (left, top) = decode_in_box(counts, (mask.shape[0], mask.shape[1]))
+        assert part.dtype == bool
+        assert part.flags.c_contiguous
+        again = np.zeros_like(mask)
+        again[top : top + part.shape[0], left : left + part.shape[1]] = part
+        assert np.array_equal(again, mask)
+        assert part.any() == (part.size > 0)
 
 
 class TestAreaAndBox:
