@@ -1,6 +1,6 @@
 """What a training run sees: scene after scene with its prompts, each from its number alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from training.composites import draw_composite
 from training.objective import PromptBatch
 from training.opencv import cv2
+from training.photograph_scenes import draw_photograph
 from training.picture_bank import load_bank
 from training.prompts import ScenePrompts, draw_prompts
 from training.scenes import SCENE_SIZE_PX, Scene, draw_scene
@@ -26,14 +27,18 @@ class SceneSource:
 
     Attributes:
         seed: Of the run.
-        composites: Share of scenes that are made of real pictures; the others are drawn.
+        composites: Share of scenes that are made of real pictures.
+        photographs: Share of scenes that are photographs; what is left is drawn.
         bank: Folder of the real pictures.
+        labelled: Folder of photographs with a teacher's masks.
         size_px: Side of the network's input.
     """
 
     seed: int
     composites: float
+    photographs: float
     bank: Path
+    labelled: Path
     size_px: int
 
     def scene(self, number: int, rng: np.random.Generator) -> Scene:
@@ -43,8 +48,11 @@ class SceneSource:
         users' pictures are of all sizes too.
         """
         seed = FIRST_TRAINING_SEED + self.seed * 100_000_000 + number
-        if rng.random() < self.composites:
+        kind = rng.random()
+        if kind < self.composites:
             return draw_composite(seed, load_bank(self.bank), self.size_px)
+        if kind < self.composites + self.photographs:
+            return draw_photograph(seed, self.labelled, self.size_px)
         smallest = min(SCENE_SIZE_PX, self.size_px)
         return enlarged(
             draw_scene(seed, int(rng.integers(smallest, self.size_px + 1))), self.size_px
@@ -59,7 +67,12 @@ def enlarged(scene: Scene, size_px: int) -> Scene:
         return cv2.resize(ids_hw, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
     image = cv2.resize(scene.image_hwc, size, interpolation=cv2.INTER_LINEAR)
-    return Scene(image, ids(scene.object_ids_hw), ids(scene.part_ids_hw), scene.family)
+    return replace(
+        scene,
+        image_hwc=image,
+        object_ids_hw=ids(scene.object_ids_hw),
+        part_ids_hw=ids(scene.part_ids_hw),
+    )
 
 
 class PromptDataset(Dataset[ScenePrompts]):

@@ -48,7 +48,9 @@ class MaskMenu:
         self.scene = scene
         object_areas = np.bincount(scene.object_ids_hw.ravel(), minlength=256)
         part_areas = np.bincount(scene.part_ids_hw.ravel(), minlength=256)
-        self.has_background = bool(object_areas[0] >= MIN_BACKGROUND_AREA_PX)
+        self.has_background = bool(
+            scene.has_background and object_areas[0] >= MIN_BACKGROUND_AREA_PX
+        )
         self.object_ids = [k for k in range(1, 256) if object_areas[k] >= least_area_px]
         self.part_ids = [k for k in range(1, 256) if part_areas[k] >= least_area_px]
 

@@ -34,12 +34,14 @@ class Scene:
         part_ids_hw: HxW, uint8; 0 where no part is, otherwise a number that is unique in the scene.
             Every part lies within one object.
         family: Name of the layout that drew it.
+        has_background: Whether what no object covers is one thing that may be asked for.
     """
 
     image_hwc: ByteImage
     object_ids_hw: ByteImage
     part_ids_hw: ByteImage
     family: str
+    has_background: bool = True
 
 
 def draw_scene(seed: int, size_px: int = SCENE_SIZE_PX) -> Scene:

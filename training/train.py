@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from training.dataset import PromptDataset, SceneSource, collate
 from training.evaluate import VALIDATION_SEEDS, validation_figures
+from training.fetch_pictures import LABELLED_FOLDER
 from training.muon import Muon
 from training.network import build_network, load_weights, save_weights
 from training.objective import PromptBatch, StepFigures, training_step
@@ -44,14 +45,16 @@ _STOP_FILE = "stop"
 class Settings:
     """One run. Counts of scenes and prompts are those of one process and step.
 
-    `composites` is the share of scenes made of real pictures; the others are drawn.
+    `composites` and `photographs` are shares of the scenes; the others are drawn.
     """
 
     run_dir: Path
     config: Path = _MODEL_DIR / "sam2_demo_nano.yaml"
     start: Path | None = None
     bank: Path = DEFAULT_FOLDER
-    composites: float = 0.6
+    labelled: Path = LABELLED_FOLDER
+    composites: float = 0.3
+    photographs: float = 0.45
     steps: int = 3450
     minutes: float = 0.0
     processes: int = 1
@@ -293,7 +296,14 @@ def run_process(rank: int, settings: Settings) -> None:
 def _batches(trainer: Trainer) -> Iterator[PromptBatch]:
     settings = trainer.settings
     size_px = trainer.network.image_size
-    source = SceneSource(settings.seed, settings.composites, settings.bank, size_px)
+    source = SceneSource(
+        settings.seed,
+        settings.composites,
+        settings.photographs,
+        settings.bank,
+        settings.labelled,
+        size_px,
+    )
     first, last = (
         step * settings.scenes * settings.processes for step in (trainer.step, settings.steps)
     )
@@ -317,7 +327,8 @@ def parse_settings(arguments: list[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds: dict[str, type] = {"run_dir": Path, "config": Path, "start": Path, "bank": Path}
+    kinds: dict[str, type] = {"run_dir": Path, "config": Path, "start": Path}
+    kinds |= {"bank": Path, "labelled": Path}
     for name, field in Settings.__dataclass_fields__.items():
         kind = kinds.get(name) or type(field.default)
         option = "--" + name.replace("_", "-")
