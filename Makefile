@@ -81,7 +81,7 @@ soak: setup  ## 200 runs in a row: does memory stay flat?
 tuning-docs: setup  ## the pictures and figures of docs/tuning.md, on the bundled network
 	$(BIN)/python -m scripts.tuning_docs
 
-training-pictures: setup  ## Debian's pictures for training and its evaluation, into training/pictures/ (520 MB)
+training-pictures: setup  ## Debian's pictures for training and its evaluation, into training/pictures/ (720 MB)
 	$(BIN)/python -m training.fetch_pictures
 
 audit: setup  ## known vulnerabilities of the dependencies, asked of PyPI; before a release

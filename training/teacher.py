@@ -183,7 +183,7 @@ def label(teacher: Teacher, image_hwc: NDArray[np.uint8], rng: np.random.Generat
         ):
             masks.append(mask)
     masks.sort(key=lambda mask: -int(mask.sum()))
-    return np.stack(masks) if masks else np.zeros((0, *hw), bool)
+    return np.array(masks, bool).reshape(-1, *hw)
 
 
 def _shaken_grid(hw: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -75,6 +75,12 @@ class Settings:
     validation_scenes: int = 60
     seed: int = 1
 
+    def source(self, size_px: int) -> SceneSource:
+        """Where scenes for an input of so many pixels come from."""
+        return SceneSource(
+            self.seed, self.composites, self.photographs, self.bank, self.labelled, size_px
+        )
+
 
 def learning_rate_at(step: int, done: float, settings: Settings) -> float:
     """Learning rate of a step: a ramp, a plateau, half a cosine down to nothing at the end.
@@ -296,14 +302,7 @@ def run_process(rank: int, settings: Settings) -> None:
 def _batches(trainer: Trainer) -> Iterator[PromptBatch]:
     settings = trainer.settings
     size_px = trainer.network.image_size
-    source = SceneSource(
-        settings.seed,
-        settings.composites,
-        settings.photographs,
-        settings.bank,
-        settings.labelled,
-        size_px,
-    )
+    source = settings.source(size_px)
     first, last = (
         step * settings.scenes * settings.processes for step in (trainer.step, settings.steps)
     )

@@ -7,7 +7,10 @@ from training.scenes import draw_scene
 
 
 def drawn_only(size_px: int) -> SceneSource:
-    return SceneSource(seed=2, composites=0.0, bank=Path("none"), size_px=size_px)
+    nowhere = Path("none")
+    return SceneSource(
+        2, composites=0, photographs=0, bank=nowhere, labelled=nowhere, size_px=size_px
+    )
 
 
 class TestSceneSource:

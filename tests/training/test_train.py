@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.dataset import PromptDataset, SceneSource, collate
+from training.dataset import PromptDataset, collate
 from training.network import build_network
 from training.objective import PromptBatch, draw_correction, mask_errors, true_ious
 from training.train import (
@@ -32,12 +32,13 @@ def settings(tmp_path: Path, small_config: Path) -> Settings:
         validation_scenes=1,
         learning_rate=5e-4,
         composites=0.0,
+        photographs=0.0,
     )
 
 
 def first_batch(trainer: Trainer) -> PromptBatch:
     s = trainer.settings
-    source = SceneSource(s.seed, s.composites, s.bank, trainer.network.image_size)
+    source = s.source(trainer.network.image_size)
     return collate([PromptDataset(source, (s.clicks, s.boxes), range(1))[0]])
 
 
