@@ -188,7 +188,7 @@ def label(teacher: Teacher, image_hwc: NDArray[np.uint8], rng: np.random.Generat
 
 def _shaken_grid(hw: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
     """Points (x, y), one at a random place of each cell of a grid, in random order."""
-    cells = np.stack(np.mgrid[:_POINTS_PER_SIDE, :_POINTS_PER_SIDE], -1).reshape(-1, 2)
+    cells = np.indices((_POINTS_PER_SIDE, _POINTS_PER_SIDE)).reshape(2, -1).T
     places = (cells + rng.uniform(0.1, 0.9, cells.shape)) / _POINTS_PER_SIDE
     return np.asarray(rng.permutation(places) * [hw[1], hw[0]])
 
