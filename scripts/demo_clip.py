@@ -51,11 +51,11 @@ class _CutOut:
 
 
 def draw_clip(n_frames: int = 24) -> DrawnClip:
-    """Draws a cat's face that passes before an astronaut's, over a table: 256 x 192 pixels."""
-    ground = np.ascontiguousarray(data.coffee()[::2, ::2][: _HW[0], : _HW[1]])
+    """Draws an astronaut's face that passes before a retina, over grass: 256 x 192 pixels."""
+    ground = np.repeat(data.grass()[::2, ::2, np.newaxis][: _HW[0], : _HW[1]], 3, axis=2)
     cut_outs = (  # the later ones are in front
-        _cut_out(data.astronaut()[20:190, 160:290], (0.72, 0.34), (0.30, 0.40), 0.05),
-        _cut_out(data.chelsea()[30:250, 110:340], (0.22, 0.70), (0.76, 0.62), -0.08),
+        _cut_out(data.retina()[150:1260:5, 150:1260:5], (0.72, 0.34), (0.30, 0.40), 0.05),
+        _cut_out(data.astronaut()[20:190, 160:290], (0.22, 0.70), (0.76, 0.62), -0.08),
     )
     frames, truth = [], []
     for number in range(n_frames):

@@ -104,7 +104,7 @@ def follow(tab: Page, boxes_xyxy_px: Sequence[tuple[int, int, int, int]]) -> Non
     for number, box_xyxy_px in enumerate(boxes_xyxy_px, start=1):
         drag(tab, CLIP_WH, box_xyxy_px)
         answered(tab, number)
-    for number, name in enumerate(("woman", "cat"), start=1):
+    for number, name in enumerate(("eye", "woman"), start=1):
         tab.get_by_label(f"Name of object {number}").fill(name)
         tab.get_by_label(f"Name of object {number}").press("Tab")
     tab.locator("[data-text=command]").click()
