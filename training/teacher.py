@@ -20,6 +20,7 @@ from PIL import Image
 
 from training.fetch_pictures import LABELLED_FOLDER, PICTURES
 from training.opencv import cv2
+from training.prompts import box_of
 
 _LOGGER = logging.getLogger("training")
 
@@ -170,9 +171,7 @@ def label(teacher: Teacher, image_hwc: NDArray[np.uint8], rng: np.random.Generat
         first = teacher.mask(clicked, hw)
         if clicked.score < _LEAST_SCORE - 0.1 or not _fits(first) or _is_among(first, masks):
             continue
-        left, top, width, height = cv2.boundingRect(first.astype(np.uint8))
-        box = np.array([left, top, left + width - 1, top + height - 1], np.float32)
-        answer = teacher.box(box, clicked)
+        answer = teacher.box(box_of(first), clicked)
         mask = teacher.mask(answer, hw)
         if (
             answer.score >= _LEAST_SCORE

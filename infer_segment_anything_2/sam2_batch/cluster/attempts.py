@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
 
 from infer_segment_anything_2.errors import ExportError
 from infer_segment_anything_2.sam2_batch.cluster.folders import Folder
 from infer_segment_anything_2.sam2_batch.cluster.shard_plan import Shard
+from infer_segment_anything_2.sam2_batch.cluster.shard_tables import done_names
 
 __all__ = ["Attempts", "forget_attempts", "forget_done_attempts"]
 
@@ -81,14 +81,11 @@ class Attempts:
         self._folder.put_text(self._name, json.dumps(note) + "\n")
 
 
-def forget_done_attempts(folder: Folder, done: Collection[str]) -> None:
-    """Removes the notes of shards that are done: whoever did them died before it could.
-
-    Args:
-        folder: Of the run.
-        done: The names of the files of all shards that are done.
-    """
-    for name in folder.names(_FOLDER):
+def forget_done_attempts(folder: Folder) -> None:
+    """Removes the notes of shards that are done: whoever did them died before it could."""
+    notes = folder.names(_FOLDER)
+    done = done_names(folder) if notes else ()  # a bucket's list of all shards is long
+    for name in notes:
         if name.replace(".json", ".parquet") in done:
             folder.remove(f"{_FOLDER}/{name}")
 

@@ -72,7 +72,7 @@ def run_tables(options: argparse.Namespace, parameters: Parameters, prompted: Pr
         out, parameters, digest, settings["weights_sha256"], retry_failed=options.retry_failed
     )
     undone = _undone(shards, folder, options)
-    forget_done_attempts(folder, done_names(folder))
+    forget_done_attempts(folder)
     if not undone:
         again = "" if options.retry_failed else " --retry-failed does again what failed."
         _say(
@@ -98,7 +98,7 @@ def _run(order: Order, shards: Sequence[Shard], folder: Folder, options: argpars
                     tally.add(done, is_shown=True)
         except TooManyFailedError as error:
             return complain(error, EXIT_SOME_FAILED)
-    forget_done_attempts(folder, done_names(folder))
+    forget_done_attempts(folder)
     _say(
         options,
         f"{counted(tally.n_done, 'picture')} done, {tally.n_failed} failed, "

@@ -7,7 +7,7 @@ length of a mask's outline, not with the picture, and is the same on every devic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer_segment_anything_2.sam2_engine.masks.duplicates import without_duplicates
-from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet, Rle
+from infer_segment_anything_2.sam2_engine.masks.mask_set import MaskSet
 from infer_segment_anything_2.sam2_engine.masks.overlap import without_overlap
 from infer_segment_anything_2.sam2_engine.masks.regions import (
     PointXy,
@@ -25,7 +25,6 @@ from infer_segment_anything_2.sam2_engine.masks.regions import (
 )
 from infer_segment_anything_2.sam2_engine.masks.rle import (
     Counts,
-    bounding_box_xyxy_px,
 )
 from infer_segment_anything_2.sam2_engine.masks.worked_out import Reshaped, WorkedOut
 from infer_segment_anything_2.sam2_engine.settings import (
@@ -126,27 +125,21 @@ def _reshaped(
         )
         known[key] = Reshaped.of(masks.rles[index], chosen)
         worked_out.reshaped.put(key, known[key])
+    return _with_reshaped(masks, (known[key] for key in keys))
+
+
+def _with_reshaped(masks: MaskSet, reshaped: Iterable[Reshaped]) -> MaskSet:
+    """Returns the set with what became of each mask; those that stay are the same objects."""
     rles, boxes = list(masks.rles), masks.boxes_xyxy_px.copy()
-    for index, key in enumerate(keys):
-        rle, box = known[key]
+    for index, (rle, box_xyxy_px) in enumerate(reshaped):
         if rle is not None:
-            rles[index], boxes[index] = rle, box
-    return replace(masks, rles=tuple(rles), boxes_xyxy_px=boxes)
-
-
-def with_new_pixels(masks: MaskSet, new_counts: Sequence[Counts]) -> MaskSet:
-    """Returns the set with other pixels and their boxes; runs that are the same object stay."""
-    rles, boxes = list(masks.rles), masks.boxes_xyxy_px.copy()
-    for index, (rle, counts) in enumerate(zip(masks.rles, new_counts, strict=True)):
-        if counts is not rle.counts:
-            rles[index] = Rle(masks.image_hw, counts)
-            boxes[index] = bounding_box_xyxy_px(counts, masks.image_hw)
+            rles[index], boxes[index] = rle, box_xyxy_px
     return replace(masks, rles=tuple(rles), boxes_xyxy_px=boxes)
 
 
 def _settle_overlap(masks: MaskSet, rule: OverlapRule) -> MaskSet:
     """Gives each pixel to one mask; masks that keep none go, as far as they had any."""
-    settled = with_new_pixels(masks, without_overlap(masks, rule))
+    settled = _with_reshaped(masks, map(Reshaped.of, masks.rles, without_overlap(masks, rule)))
     lives = [
         index
         for index, (before, after) in enumerate(zip(masks.rles, settled.rles, strict=True))
